@@ -1,0 +1,1 @@
+"""Fleetsight turns camera footage into decisions one can charge for, on whatever hardware is cheapest."""

@@ -1,0 +1,1 @@
+"""A model as a portable folder, and the chips that run it."""

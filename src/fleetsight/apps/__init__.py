@@ -1,0 +1,1 @@
+"""The products built on the stages; each folder can be deleted alone."""

@@ -1,0 +1,1 @@
+"""Autonomous coolers: from a transaction clip to a basket with evidence."""

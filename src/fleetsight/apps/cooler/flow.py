@@ -1,0 +1,351 @@
+"""Settles a clip: decode, detect, read the shelf, name what moved, fold the basket, decide.
+
+    clip -> video.ClipReader -> accel.Detector -> ShelfReader -> changes -> events -> basket -> Decision
+
+Everything after the shelf reader is a pure function of its runs, the catalog and the planogram.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetsight.accel.detector import Detector
+from fleetsight.accel.embedder import Embedder
+from fleetsight.apps.cooler.audit import Lens
+from fleetsight.apps.cooler.basket import fold_basket
+from fleetsight.apps.cooler.changes import place_changes
+from fleetsight.apps.cooler.decide import Decision, Doubt, confidence_of, decide, doubt_of, load_calibration
+from fleetsight.apps.cooler.events import Event, Role
+from fleetsight.apps.cooler.identify import GalleryIdentifier, Identifier, LabelIdentifier
+from fleetsight.apps.cooler.rules import SessionFacts, events_of
+from fleetsight.apps.cooler.shelf import Place, ShelfReader
+from fleetsight.catalog.gallery import build_gallery
+from fleetsight.catalog.planogram import Planogram
+from fleetsight.catalog.sku import Catalog, CatalogError
+from fleetsight.video.decode import ClipReader, DecodeSummary, Limits
+from fleetsight.video.frame import Frame
+from fleetsight.video.health import PictureHealth
+from fleetsight.vision.box import iou
+from fleetsight.vision.detections import Detections
+from fleetsight.vision.image import Image
+
+SCORE_MIN = 0.35
+"""Detections below this score are not looked at."""
+HAND_LABELS = ("hand", "person")
+NATIVE_IOU = 0.3
+"""A place belongs to the facing whose box it overlaps at least this much."""
+ROW_GAP_MM = 6.0
+"""Usual space between the products of a row."""
+DECODED_MIN = 0.98
+"""Less than this share of the clip means that the evidence is incomplete."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The loaded parts that settle clips of one kind; reused for many clips.
+
+    Attributes:
+        detector: finds products and hands.
+        identifier: names products.
+        product_labels: detector label indexes that are products.
+        hand_labels: detector label indexes of hands and people.
+    """
+
+    detector: Detector
+    identifier: Identifier
+    product_labels: frozenset[int]
+    hand_labels: frozenset[int]
+
+    @staticmethod
+    def for_labels(detector: Detector, skus: Sequence[str]) -> "Engine":
+        """An engine whose SKUs are labels of the detector.
+
+        Args:
+            detector: any detector.
+            skus: the labels that are SKUs.
+        Returns:
+            The engine.
+        Raises:
+            CatalogError: a name that the detector does not know.
+        """
+        labels = tuple(detector.labels)
+        missing = [sku for sku in skus if sku not in labels]
+        if missing or not skus:
+            raise CatalogError(
+                f"the detector has no label {', '.join(missing) or '(none named)'}",
+                hint=f"choose --skus from: {', '.join(labels[:20])}",
+            )
+        return Engine(detector, LabelIdentifier(labels), _indexes(labels, skus), _indexes(labels, HAND_LABELS))
+
+    @staticmethod
+    def for_catalog(detector: Detector, embedder: Embedder, catalog: Catalog) -> "Engine":
+        """An engine that names products by the pictures of a catalog.
+
+        Args:
+            detector: with a label `product`.
+            embedder: makes vectors of crops.
+            catalog: SKUs with pictures.
+        Returns:
+            The engine.
+        Raises:
+            CatalogError: the detector has no label `product`, or no SKU has a picture.
+        """
+        labels = tuple(detector.labels)
+        if "product" not in labels:
+            raise CatalogError(
+                "the detector has no label 'product', so a catalog cannot be used with it",
+                hint="name its labels that are SKUs with --skus",
+            )
+        gallery = build_gallery(catalog, lambda names: embedder.embed([read_picture(Path(name)) for name in names]))
+        pitch = {
+            name: (sku.size_mm[2] + ROW_GAP_MM) / sku.size_mm[0] for name, sku in catalog.skus.items() if sku.size_mm
+        }
+        identifier = GalleryIdentifier(embedder, gallery, pitch)
+        return Engine(detector, identifier, _indexes(labels, ("product",)), _indexes(labels, HAND_LABELS))
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """The answer to one clip, with what led to it.
+
+    Attributes:
+        clip: the file.
+        summary: what was decoded.
+        degraded: reasons why the evidence is incomplete; empty when it is complete.
+        events: in order of time.
+        basket: units by SKU.
+        decision: charge, review or release.
+        reason: why.
+        confidence: calibrated probability that the basket is exact.
+        doubt: what the confidence was computed from.
+        stages_s: seconds spent by stage.
+        elapsed_s: seconds in all.
+        places: what the shelf reader saw.
+    """
+
+    clip: Path
+    summary: DecodeSummary
+    degraded: tuple[str, ...]
+    events: tuple[Event, ...]
+    basket: dict[str, int]
+    decision: Decision
+    reason: str
+    confidence: float
+    doubt: Doubt
+    stages_s: dict[str, float]
+    elapsed_s: float
+    places: tuple[Place, ...] = field(repr=False, default=())
+
+    @property
+    def frames_per_s(self) -> float:
+        """Frames settled per second of wall time, all stages included."""
+        return self.summary.frames / max(self.elapsed_s, 1e-9)
+
+
+class _Stopwatch(AbstractContextManager["_Stopwatch"]):
+    def __init__(self, stages_s: dict[str, float], name: str) -> None:
+        self._stages, self._name, self._start = stages_s, name, 0.0
+
+    def __enter__(self) -> "_Stopwatch":
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stages[self._name] += time.perf_counter() - self._start
+
+
+@dataclass
+class _Watched:
+    """What the frame loop leaves behind."""
+
+    shelf: ShelfReader | None = None
+    health: PictureHealth = field(default_factory=PictureHealth)
+    blind_s: float = 0.0
+    size: tuple[int, int] = (0, 0)
+    end_s: float = 0.0
+
+
+def settle(
+    clip: Path,
+    engine: Engine,
+    *,
+    planogram: Planogram | None = None,
+    role: Role = Role.SHOPPER,
+    limits: Limits | None = None,
+) -> Settlement:
+    """Turn a transaction clip into a basket with evidence and a decision.
+
+    Args:
+        clip: a video file of one session.
+        engine: the loaded models.
+        planogram: what should stand where; None when unknown.
+        role: who opened the door.
+        limits: of the decoder; None takes the defaults.
+    Returns:
+        The settlement; evidence that is incomplete makes it `degraded` and never auto-charged.
+    Raises:
+        MediaError: the file holds no usable video.
+    """
+    start = time.perf_counter()
+    stages_s = dict.fromkeys(("decode", "detect", "read", "decide"), 0.0)
+    with ClipReader(clip, limits=limits or Limits()) as reader:
+        watched = _watch(reader, engine, stages_s)
+        summary = reader.summary
+    with _Stopwatch(stages_s, "decide"):
+        width, height = watched.size
+        places = watched.shelf.finish() if watched.shelf is not None else []
+        focal = planogram.focal_for(width) if planogram is not None else None
+        lens = Lens.assumed(width, height) if focal is None else Lens(focal, width, height)
+        native = natives(places, planogram, engine.identifier, size=watched.size)
+        changes = [
+            change
+            for place in places
+            for change in place_changes(
+                place, engine.identifier, lens=lens, native_sku=native.get(place.place_id)
+            )
+        ]
+        events = events_of(changes, SessionFacts(role=role, native=native))
+        basket = {} if role is Role.RESTOCK else fold_basket(events)
+        unexplained = watched.shelf.look.unexplained([p.window_xyxy_px for p in places]) if watched.shelf else 0.0
+        doubt = doubt_of(
+            events,
+            unresolved=sum(p.unresolved_s is not None for p in places),
+            unexplained=unexplained,
+            blind_s=watched.blind_s,
+        )
+        degraded = degradation(summary, watched.health)
+        confidence = confidence_of(doubt, load_calibration())
+        decision, reason = decide(events, basket=basket, confidence=confidence, degraded=degraded, role=role)
+    return Settlement(
+        clip=clip,
+        summary=summary,
+        degraded=degraded,
+        events=tuple(events),
+        basket=basket,
+        decision=decision,
+        reason=reason,
+        confidence=confidence,
+        doubt=doubt,
+        stages_s={name: round(value, 4) for name, value in stages_s.items()},
+        elapsed_s=time.perf_counter() - start,
+        places=tuple(places),
+    )
+
+
+def _watch(reader: ClipReader, engine: Engine, stages_s: dict[str, float]) -> _Watched:
+    """The frame loop: every frame is decoded, detected and read, in order."""
+    watched = _Watched()
+    waiting: deque[Frame] = deque()
+    frames = iter(reader)
+
+    def images() -> Iterator[Image]:
+        while True:
+            with _Stopwatch(stages_s, "decode"):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            waiting.append(frame)
+            yield frame.image
+
+    detections = engine.detector.stream(images(), score_min=SCORE_MIN)
+    last_s = 0.0
+    while True:
+        before = stages_s["decode"]
+        begin = time.perf_counter()
+        found = next(detections, None)
+        stages_s["detect"] += time.perf_counter() - begin - (stages_s["decode"] - before)
+        if found is None:
+            return watched
+        with _Stopwatch(stages_s, "read"):
+            frame = waiting.popleft()
+            at_s = frame.pts_ns / 1e9
+            if watched.shelf is None:
+                watched.size = (frame.image.shape[1], frame.image.shape[0])
+                watched.shelf = ShelfReader(*watched.size)
+            watched.health.update(frame.image, frame.pts_ns)
+            watched.shelf.update(
+                frame.image, _pick(found, engine.product_labels), _pick(found, engine.hand_labels).boxes_xyxy_px, at_s
+            )
+            if watched.shelf.look.disturbed:
+                watched.blind_s += at_s - last_s
+            last_s = watched.end_s = at_s
+
+
+def natives(
+    places: Sequence[Place], planogram: Planogram | None, identifier: Identifier, *, size: tuple[int, int]
+) -> dict[int, str | None]:
+    """The SKU that belongs to each place: by planogram where it has a facing, else what stood there first.
+
+    Args:
+        places: as read.
+        planogram: None when unknown.
+        identifier: names products.
+        size: width and height of the clip.
+    Returns:
+        SKU by place_id; places where nothing stood at first have none.
+    """
+    boxes: NDArray[np.float32] = planogram.boxes_for(*size) if planogram is not None else np.zeros((0, 4), np.float32)
+    native: dict[int, str | None] = {}
+    for place in places:
+        if len(boxes) and planogram is not None:
+            overlap = iou(place.box_xyxy_px[None], boxes)[0]
+            best = int(overlap.argmax())
+            if overlap[best] >= NATIVE_IOU:
+                native[place.place_id] = planogram.facings[best].sku
+                continue
+        if len(place.runs) > 1:
+            reading = identifier.read(place, place.runs[0])
+            native[place.place_id] = reading.best if reading is not None else None
+    return native
+
+
+def degradation(summary: DecodeSummary, health: PictureHealth) -> tuple[str, ...]:
+    """Why the evidence is incomplete.
+
+    Args:
+        summary: of the decoder.
+        health: of the pictures.
+    Returns:
+        Reasons; empty when the evidence is complete.
+    """
+    reasons = list(summary.degraded)
+    if summary.decoded_fraction < DECODED_MIN:
+        reasons.append(f"only {summary.decoded_fraction:.0%} of the clip could be decoded")
+    reasons += [f"picture {span.kind} from {span.start_s:.1f} to {span.end_s:.1f} s" for span in health.report()]
+    return tuple(reasons)
+
+
+def read_picture(path: Path) -> Image:
+    """Read a picture file of a catalog.
+
+    Args:
+        path: PNG, JPEG or WebP.
+    Returns:
+        (h, w, 3) uint8 RGB.
+    Raises:
+        CatalogError: missing or not a picture.
+    """
+    import cv2
+
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    if picture is None:
+        raise CatalogError(f"{path} is not a readable picture", hint="PNG, JPEG and WebP are read")
+    image: Image = picture.astype(np.uint8, copy=False)
+    return image
+
+
+def _indexes(labels: Sequence[str], names: Sequence[str]) -> frozenset[int]:
+    return frozenset(i for i, label in enumerate(labels) if label in names)
+
+
+def _pick(found: Detections, labels: frozenset[int]) -> Detections:
+    return found.select(np.isin(found.labels, list(labels)))

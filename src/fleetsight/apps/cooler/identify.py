@@ -1,0 +1,127 @@
+"""Which SKU a place shows: by the detector's own labels, or by comparing its pictures with a gallery."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetsight.accel.embedder import Embedder
+from fleetsight.apps.cooler.audit import product_pictures
+from fleetsight.apps.cooler.shelf import Place, Run
+from fleetsight.catalog.gallery import Gallery
+
+TEMPERATURE = 0.045
+"""Cosine that makes a factor of e: fitted on training sessions (`fleetsight cooler calibrate`)."""
+UNKNOWN_COSINE = 0.62
+"""A product whose best cosine is below this is more likely not in the catalog than in it."""
+KEEP_TOP = 5
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a run shows.
+
+    Attributes:
+        probabilities: SKU to probability, None standing for a product that is not in the catalog; most probable first.
+        vector: (d,) float32 mean embedding, None when SKUs come from labels.
+    """
+
+    probabilities: dict[str | None, float]
+    vector: NDArray[np.float32] | None = None
+
+    @property
+    def best(self) -> str | None:
+        """The most probable SKU; None when the product is not in the catalog."""
+        return next(iter(self.probabilities))
+
+
+class Identifier(Protocol):
+    """Names the product in a run."""
+
+    def read(self, place: Place, run: Run) -> Reading | None:
+        """The SKUs a run may show.
+
+        Args:
+            place: where.
+            run: a calm view of it.
+        Returns:
+            None when nothing stands there.
+        """
+
+    def rows(self, sku: str | None) -> float:
+        """Row pitch of a SKU in units of its width."""
+
+
+class LabelIdentifier:
+    """The detector's labels are the SKUs.
+
+    Args:
+        labels: the detector's label names by index.
+    """
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self._labels = labels
+
+    def read(self, place: Place, run: Run) -> Reading | None:
+        """The label of the run; see `Identifier.read`."""
+        if not run.present:
+            return None
+        return Reading(probabilities={self._labels[run.label]: min(0.999, max(run.score, 0.5))})
+
+    def rows(self, sku: str | None) -> float:
+        """Round products: as deep as wide."""
+        return 1.05
+
+
+class GalleryIdentifier:
+    """Embeds the pictures of a run and compares them with the gallery.
+
+    Args:
+        embedder: makes (n, d) vectors of crops.
+        gallery: vectors of the catalog's pictures.
+        row_pitch: row pitch in units of width, by SKU; from the catalog's sizes.
+    """
+
+    def __init__(self, embedder: Embedder, gallery: Gallery, row_pitch: dict[str, float]) -> None:
+        self._embedder = embedder
+        self._gallery = gallery
+        self._row_pitch = row_pitch
+        self._known: dict[tuple[int, float], Reading | None] = {}
+
+    def read(self, place: Place, run: Run) -> Reading | None:
+        """SKUs by cosine to the gallery; see `Identifier.read`."""
+        key = (place.place_id, run.start_s)
+        if key not in self._known:
+            self._known[key] = self._read(place, run)
+        return self._known[key]
+
+    def rows(self, sku: str | None) -> float:
+        """Row pitch from the catalog; 1.05 when it gives no size."""
+        return self._row_pitch.get(sku or "", 1.05)
+
+    def _read(self, place: Place, run: Run) -> Reading | None:
+        pictures = product_pictures(run, place.window_xyxy_px)
+        if not pictures:
+            return None
+        vector = self._embedder.embed(pictures).mean(axis=0)
+        vector = (vector / max(float(np.linalg.norm(vector)), 1e-9)).astype(np.float32)
+        return Reading(probabilities=posterior(self._gallery, vector), vector=vector)
+
+
+def posterior(gallery: Gallery, vector: NDArray[np.float32]) -> dict[str | None, float]:
+    """Probabilities of the SKUs for one embedding.
+
+    Args:
+        gallery: the SKUs.
+        vector: (d,) float32, L2-normalised.
+    Returns:
+        The KEEP_TOP most probable SKUs and None (not in the catalog), most probable first; they add up to 1 or less.
+    """
+    cosines = gallery.scores(vector[None])[0]
+    logits = np.concatenate([cosines, [UNKNOWN_COSINE]]) / TEMPERATURE
+    weights = np.exp(logits - logits.max())
+    weights /= weights.sum()
+    order = np.argsort(-weights, kind="stable")[:KEEP_TOP]
+    names: list[str | None] = [*gallery.skus, None]
+    return {names[i]: float(weights[i]) for i in order}

@@ -1,0 +1,109 @@
+"""From changes to events, under the constraints of a session.
+
+Constraints: stock is never negative; a put-back is only of what this session holds, anything else is a foreign item; a
+planogram raises the probability of the SKU that belongs to a place and never rules another one out; a product that is in
+no catalog is `unknown` and never guessed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fleetsight.apps.cooler.changes import Change
+from fleetsight.apps.cooler.events import Alternative, Event, Kind, Role
+
+NATIVE_WEIGHT = 3.0
+"""Odds by which the planogram favours the SKU that belongs to a place: a prior, far from certainty."""
+HELD_WEIGHT = 12.0
+"""Odds by which a put-back favours a SKU that the session holds."""
+HELD_MIN = 0.12
+"""Below this probability of being any held SKU, a put-back is a foreign item."""
+TAKE_LEAD_S = 0.10
+REST_LEAD_S = 0.15
+"""A hand still covers the place for about this long after it has let go, or after the lift."""
+
+
+@dataclass(frozen=True)
+class SessionFacts:
+    """What is known besides the pictures.
+
+    Attributes:
+        role: who opened the door.
+        native: SKU that belongs to a place, by place_id.
+    """
+
+    role: Role
+    native: Mapping[int, str | None]
+
+
+def events_of(changes: Sequence[Change], facts: SessionFacts) -> list[Event]:
+    """Fold changes into events.
+
+    Args:
+        changes: of all places, any order.
+        facts: role and planogram.
+    Returns:
+        Events in order of time.
+    """
+    held: dict[str, int] = {}
+    events: list[Event] = []
+    for change in sorted(changes, key=lambda c: (c.gap.touched_s, c.kind is not Kind.TAKE)):
+        event = _event(change, facts, held)
+        if event.sku is not None:
+            if event.kind is Kind.TAKE:
+                held[event.sku] = held.get(event.sku, 0) + event.count
+            elif event.kind is Kind.PUT_BACK:
+                held[event.sku] = held.get(event.sku, 0) - event.count
+        events.append(event)
+    return sorted(events, key=lambda e: e.at_s)
+
+
+def _event(change: Change, facts: SessionFacts, held: Mapping[str, int]) -> Event:
+    native = facts.native.get(change.place.place_id)
+    if change.kind is Kind.PUT_BACK:
+        return _put_back(change, native, facts.role, held)
+    weights = {native: NATIVE_WEIGHT} if native is not None else {}
+    ranked = _ranked(change.reading.probabilities, weights)
+    sku = ranked[0].sku
+    kind = change.kind if sku is not None else Kind.UNKNOWN
+    return _build(change, kind, ranked, rule=change.rule if sku is not None else f"{change.rule}_not_in_catalog")
+
+
+def _put_back(change: Change, native: str | None, role: Role, held: Mapping[str, int]) -> Event:
+    probabilities = change.reading.probabilities
+    mine = {sku for sku, count in held.items() if count > 0}
+    if role is Role.RESTOCK:
+        ranked = _ranked(probabilities, {native: NATIVE_WEIGHT} if native is not None else {})
+        kind = Kind.PUT_BACK if ranked[0].sku is not None else Kind.UNKNOWN
+        return _build(change, kind, ranked, rule="restocked")
+    weights: dict[str | None, float] = dict.fromkeys(mine, HELD_WEIGHT)
+    ranked = _ranked(probabilities, weights)
+    if ranked[0].sku in mine and sum(probabilities.get(sku, 0.0) for sku in mine) >= HELD_MIN:
+        placed = "put_back" if native is None or ranked[0].sku == native else "put_back_misplaced"
+        return _build(change, Kind.PUT_BACK, ranked, rule=f"{placed}:{change.rule}")
+    return _build(change, Kind.FOREIGN_ITEM, _ranked(probabilities, {}), rule="put_back_of_nothing_held")
+
+
+def _ranked(probabilities: Mapping[str | None, float], weights: Mapping[str | None, float]) -> list[Alternative]:
+    weighted = {sku: p * weights.get(sku, 1.0) for sku, p in probabilities.items()}
+    total = sum(weighted.values()) or 1.0
+    order = sorted(weighted.items(), key=lambda item: (-item[1], str(item[0])))
+    return [Alternative(sku=sku, score=p / total) for sku, p in order]
+
+
+def _build(change: Change, kind: Kind, ranked: list[Alternative], *, rule: str) -> Event:
+    gap = change.gap
+    lead = REST_LEAD_S if change.kind is Kind.PUT_BACK else TAKE_LEAD_S
+    at_s = min(max(gap.touched_s - lead, gap.start_s), gap.end_s)
+    box = change.place.box_xyxy_px
+    return Event(
+        kind=kind,
+        sku=None if kind in (Kind.UNKNOWN, Kind.FOREIGN_ITEM) else ranked[0].sku,
+        count=change.count,
+        at_s=at_s,
+        window_s=(gap.start_s, gap.end_s),
+        confidence=change.sure * ranked[0].score,
+        rule=rule,
+        alternatives=tuple(ranked),
+        place_id=change.place.place_id,
+        box_xyxy_px=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+    )

@@ -1,0 +1,1 @@
+"""What can be recognised: SKUs, their pictures, planograms, the gallery."""

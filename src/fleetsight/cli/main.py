@@ -1,0 +1,136 @@
+"""The door ``fleetsight``: puts the groups of commands together and turns errors into one line and an exit code.
+
+stdout is data, stderr is talk. An `Error` ends with exit code 2 and ``error[code]: message`` plus its hint on stderr, or with
+one JSON object there when the command was given ``--json``. Importing this module stays light: what is heavy (arrays, codecs,
+models) is imported inside the command that needs it.
+"""
+
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from fleetsight import settings as settings_file
+from fleetsight.errors import Error
+
+EXIT_ERROR = 2
+
+
+def report_error(error: Error, *, as_json: bool) -> None:
+    """Print one error for a person, or for a script."""
+    if as_json:
+        print(
+            json.dumps({"error": {"code": error.code, "message": error.message, "hint": error.hint}}), file=sys.stderr
+        )
+        return
+    print(f"error[{error.code}]: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+
+
+class PathError(Error):
+    """The operating system refused a file or folder that the user named."""
+
+    code = "path"
+
+
+@contextmanager
+def errors_reported(*, as_json: bool) -> Iterator[None]:
+    """Turn an `Error`, or a refusal of the operating system, into talk on stderr and exit code 2; other exceptions are our bugs."""
+    try:
+        yield
+    except Error as error:
+        report_error(error, as_json=as_json)
+        raise typer.Exit(EXIT_ERROR) from error
+    except BrokenPipeError:
+        raise  # click ends quietly when the reader of our output is gone
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        report_error(PathError(f"{where}{error.strerror or error}"), as_json=as_json)
+        raise typer.Exit(EXIT_ERROR) from error
+
+
+class Door(TyperGroup):
+    """The outermost group; every command runs inside its error boundary."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Note whether a script is listening before the arguments are taken apart."""
+        ctx.meta["fleetsight.json"] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an `Error` becomes talk and exit code 2."""
+        with errors_reported(as_json=ctx.meta["fleetsight.json"]):
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=Door,
+    name="fleetsight",
+    help="Camera footage into decisions one can charge for.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+# TEMPORARY while the groups are being written: those that are there. Becomes four plain imports.
+for _group in ("cooler", "model", "sim", "train"):
+    if importlib.util.find_spec(f"fleetsight.cli.{_group}"):
+        app.add_typer(getattr(importlib.import_module(f"fleetsight.cli.{_group}"), f"{_group}_app"), name=_group)
+
+
+@app.callback()
+def fleetsight(
+    settings: Annotated[
+        Path | None,
+        typer.Option("--settings", metavar="FILE", help="A TOML file of settings (see `fleetsight settings`)."),
+    ] = None,
+) -> None:
+    """Camera footage into decisions one can charge for."""
+    if settings is not None:
+        settings_file.choose_file(settings)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where clips, evidence and index.html go.")] = Path("demo"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Render a handful of shopping sessions, settle them, and show each receipt beside the truth."""
+    from fleetsight.apps.cooler.demo import run
+
+    run(out=out, as_json=as_json)
+
+
+@app.command()
+def settings(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Print each setting, its value and where that came from."""
+    loaded = settings_file.load()
+    rows = {name: {"value": getattr(loaded, name), "origin": loaded.origins[name]} for name in settings_file.EXPLAINED}
+    if as_json:
+        print(json.dumps(rows, indent=2, default=str))
+        return
+    table = [(name, str(row["value"]), row["origin"], settings_file.EXPLAINED[name]) for name, row in rows.items()]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for cells in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+
+
+@app.command()
+def version(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Print the version of fleetsight."""
+    from importlib.metadata import version as version_of
+
+    number = version_of("fleetsight")
+    print(json.dumps({"version": number}) if as_json else f"fleetsight {number}")

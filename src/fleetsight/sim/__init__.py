@@ -1,0 +1,1 @@
+"""A rendered cooler with known truth: products, shelves, hands, shoppers."""

@@ -1,0 +1,1 @@
+"""Images over time: decode in a sandbox, encode, watch the picture's health, track."""

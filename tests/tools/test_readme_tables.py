@@ -1,0 +1,43 @@
+"""The README shows what was measured, and nothing else."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "readme_tables.py"
+
+
+@pytest.fixture(scope="module")
+def readme_tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("readme_tables", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_table_and_value_come_from_the_result(readme_tables: ModuleType, tmp_path: Path) -> None:
+    table = {"columns": ["suite", "exact"], "rows": [["standard", 0.98765], ["a|b", 1]]}
+    (tmp_path / "score.json").write_text(
+        json.dumps({"table": table, "n": 200, "commit": "abc", "best": {"exact": 0.98765}})
+    )
+    page = "<!-- bench:score.best.exact -->?<!-- /bench --> of\n<!-- bench:score -->\nold\n<!-- /bench -->\nend"
+    assert readme_tables.filled(page, tmp_path) == (
+        "<!-- bench:score.best.exact -->0.9877<!-- /bench --> of\n<!-- bench:score -->\n"
+        "| suite | exact |\n| --- | --- |\n| standard | 0.9877 |\n| a\\|b | 1 |\n\n*n = 200, commit abc*\n<!-- /bench -->\nend"
+    )
+
+
+def test_what_was_not_measured_is_said(readme_tables: ModuleType, tmp_path: Path) -> None:
+    page = "<!-- bench:speed -->\n| 999 |\n<!-- /bench --> and <!-- bench:speed.fps -->999<!-- /bench -->"
+    assert "999" not in readme_tables.filled(page, tmp_path)
+    assert "not measured yet" in readme_tables.filled(page, tmp_path)
+
+
+def test_filling_twice_changes_nothing(readme_tables: ModuleType, tmp_path: Path) -> None:
+    page = readme_tables.filled("<!-- bench:speed -->x<!-- /bench -->", tmp_path)
+    assert readme_tables.filled(page, tmp_path) == page
