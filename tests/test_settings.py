@@ -111,3 +111,14 @@ def test_a_file_that_is_missing_or_no_toml_is_refused(home: dict[str, str], tmp_
 def test_every_setting_has_a_kind_and_a_line_of_explanation() -> None:
     assert set(settings.KINDS) == set(settings.EXPLAINED)
     assert all(text and not text.endswith(".") for text in settings.EXPLAINED.values())
+
+
+def test_limits_of_decoding_are_those_of_the_decoder_unless_chosen(home: dict[str, str], tmp_path: Path) -> None:
+    from fleetsight.video.decode import Limits
+
+    loaded, limits = load(home, folder=tmp_path), Limits()
+    names = [name for name in settings.KINDS if name.startswith("decode_")]
+    assert names
+    assert {name: getattr(loaded, name) for name in names} == {
+        name: getattr(limits, name.removeprefix("decode_")) for name in names
+    }

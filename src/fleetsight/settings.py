@@ -44,10 +44,10 @@ class Settings:
     )
     threads: int = field(metadata={"text": "threads of one model session; 0 takes every core"}, default=0)
     decode_ram_bytes: int = field(metadata={"text": "memory the decoding process may take"}, default=1 << 30)
-    decode_cpu_s: float = field(metadata={"text": "CPU time for decoding one clip"}, default=300.0)
-    decode_wall_s: float = field(metadata={"text": "wall-clock time for decoding one clip"}, default=300.0)
-    decode_pixels: int = field(metadata={"text": "pixels of one frame (width x height)"}, default=4096 * 2304)
-    decode_frames: int = field(metadata={"text": "frames of one clip; later ones are left out"}, default=54_000)
+    decode_cpu_s: int = field(metadata={"text": "CPU time for decoding one clip"}, default=60)
+    decode_wall_s: float = field(metadata={"text": "time the decoder may keep us waiting, for one clip"}, default=120.0)
+    decode_pixels: int = field(metadata={"text": "pixels of one frame (width x height)"}, default=8_300_000)
+    decode_frames: int = field(metadata={"text": "frames of one clip; later ones are left out"}, default=36_000)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 

@@ -41,9 +41,7 @@ class Gallery:
         return best
 
 
-def build_gallery(
-    catalog: Catalog, embed_files: Callable[[Sequence[str]], NDArray[np.float32]]
-) -> Gallery:
+def build_gallery(catalog: Catalog, embed_files: Callable[[Sequence[str]], NDArray[np.float32]]) -> Gallery:
     """Embed every picture of a catalog.
 
     Args:

@@ -57,7 +57,7 @@ class Camera:
             (n, 3) mm to the right, down and forward of the camera.
         """
         world = np.asarray(points, dtype=np.float64).reshape(-1, 3)
-        return (world - np.asarray(self.position_mm)) @ self.rotation.T
+        return np.asarray((world - np.asarray(self.position_mm)) @ self.rotation.T)
 
     def project(self, points: ArrayLike) -> NDArray[np.float64]:
         """Where points of the world fall in the picture.
@@ -74,7 +74,7 @@ class Camera:
         centre = np.array([self.width_px / 2, self.height_px / 2])
         pixels = local[:, :2] * (self.focal_px / depth)[:, None] + centre
         pixels[~ahead] = np.nan
-        return pixels
+        return np.asarray(pixels)
 
     def depth(self, points: ArrayLike) -> NDArray[np.float64]:
         """Distance along the camera's axis.

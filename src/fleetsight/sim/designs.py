@@ -10,8 +10,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fleetsight.sim.faces import LAYOUTS, PATTERNS, PX_PER_MM, Flavour, Style, Texture, draw_front, draw_lid, draw_side, legible_on
-from fleetsight.sim.pictograms import Colour, tinted
+from fleetsight.sim.faces import (
+    LAYOUTS,
+    PX_PER_MM,
+    Flavour,
+    Style,
+    Texture,
+    draw_front,
+    draw_lid,
+    draw_side,
+    legible_on,
+)
+from fleetsight.sim.motifs import PATTERNS, Colour, tinted
 from fleetsight.vision.image import Image
 
 BOX, CAN, BOTTLE, POUCH = "box", "can", "bottle", "pouch"
@@ -70,6 +80,7 @@ class _Form:
     glass: Colour  # shoulder of a bottle, what its content looks like
     label: tuple[float, float]  # of a bottle: from, to, as shares of the height from the top
     shoulder: float  # of a bottle: where it begins, share of the height from the bottom
+    cap_tells: bool  # cap of a bottle, rim of a can in the flavour's colour
 
 
 def make_designs(seed: int, *, count: int = 48) -> tuple[Design, ...]:
@@ -136,7 +147,11 @@ def _style(rng: np.random.Generator, brand: str) -> Style:
     else:
         ground = _colour(hue, rng.uniform(0.0, 0.06), rng.uniform(0.92, 1.0))
     apart = float(rng.choice([0.04, 0.12, 0.33, 0.5, 0.62]))
-    second = _colour(hue + apart, rng.uniform(0.4, 1.0), rng.uniform(0.45, 1.0)) if rng.random() < 0.6 else tinted(ground, float(rng.choice([-0.35, 0.4])))
+    second = (
+        _colour(hue + apart, rng.uniform(0.4, 1.0), rng.uniform(0.45, 1.0))
+        if rng.random() < 0.6
+        else tinted(ground, float(rng.choice([-0.35, 0.4])))
+    )
     return Style(
         brand=brand,
         layout=str(rng.choice(list(LAYOUTS))),
@@ -180,36 +195,80 @@ def _form(rng: np.random.Generator) -> _Form:
     metal = _colour(float(rng.random()), float(rng.choice([0.0, 0.0, 0.8])), rng.uniform(0.55, 0.95))
     start = float(rng.uniform(0.28, 0.45))
     label = (start, float(rng.uniform(0.82, 0.97))) if rng.random() < 0.75 else (0.14, 0.99)
-    gloss = {BOX: rng.uniform(0, 0.25), CAN: rng.uniform(0.4, 1), BOTTLE: rng.uniform(0.3, 1), POUCH: rng.uniform(0.2, 0.9)}[shape]
-    return _Form(shape, (width, height, depth), float(gloss), metal, glass, label, float(rng.uniform(0.55, 0.72)))
+    gloss = {
+        BOX: rng.uniform(0, 0.25),
+        CAN: rng.uniform(0.4, 1),
+        BOTTLE: rng.uniform(0.3, 1),
+        POUCH: rng.uniform(0.2, 0.9),
+    }[shape]
+    return _Form(
+        shape,
+        (width, height, depth),
+        float(gloss),
+        metal,
+        glass,
+        label,
+        float(rng.uniform(0.55, 0.72)),
+        bool(rng.random() < 0.65),
+    )
 
 
 def _family(rng: np.random.Generator, look: tuple[Style, _Form], *, members: int, by_size: bool) -> list[Design]:
     style, form = look
-    order = rng.permutation(len(FLAVOURS))
+    flavours = _distinct_flavours(rng, style.ground, 1 if by_size else members)
     ratio, price = float(rng.uniform(0.7, 0.8)), int(rng.integers(99, 480))
     family = style.brand.lower()
     designs = []
     for index in range(members):
-        word, hue, saturation, value, pictogram = FLAVOURS[order[0 if by_size else index]]
+        flavour = flavours[0 if by_size else index]
         small = by_size and index == 1
         width, height, depth = form.size_mm
         size = (width, round(height * ratio, 1), depth) if small else form.size_mm
-        flavour = Flavour(word, _colour(hue, saturation, value), pictogram)
         volume = round(size[0] * size[1] * size[2] / 2000) * (1 if form.shape == POUCH else 2)
         amount = f"{volume // 10 * 10} {'ml' if form.shape in {CAN, BOTTLE} else 'g'}"
-        sku = f"{family}-{word.lower()}" + (("-small" if small else "-large") if by_size else "")
+        sku = f"{family}-{flavour.word.lower()}" + (("-small" if small else "-large") if by_size else "")
         textures = _textures(style, flavour, form, size)
-        name = f"{style.brand.title()} {word.title()} {amount}"
+        name = f"{style.brand.title()} {flavour.word.title()} {amount}"
         cost = round(price * ratio) if small else price + 10 * index * (not by_size)
-        designs.append(Design(sku, name, family, form.shape, size, max(cost, 99), textures, _profile(form, size), form.gloss))
+        designs.append(
+            Design(sku, name, family, form.shape, size, max(cost, 99), textures, _profile(form, size), form.gloss)
+        )
     return designs
+
+
+def _distinct_flavours(rng: np.random.Generator, ground: Colour, count: int) -> list[Flavour]:
+    """Flavours whose colours differ from each other and from the pack by more than a camera's white balance drifts."""
+    chosen: list[Flavour] = []
+    shuffled = [
+        Flavour(word, _colour(*hsv), pictogram)
+        for word, *hsv, pictogram in (FLAVOURS[k] for k in rng.permutation(len(FLAVOURS)))
+    ]
+    for apart in (100, 70, 40, 0):
+        for flavour in shuffled:
+            others = [ground, *(known.accent for known in chosen)]
+            if (
+                len(chosen) < count
+                and flavour not in chosen
+                and all(_distance(flavour.accent, other) > apart for other in others)
+            ):
+                chosen.append(flavour)
+    return chosen
+
+
+def _distance(one: Colour, other: Colour) -> float:
+    return float(np.linalg.norm(np.subtract(one, other)))
 
 
 def _profile(form: _Form, size_mm: tuple[float, float, float]) -> tuple[tuple[float, float], ...]:
     radius, height = size_mm[0] / 2, size_mm[1]
     if form.shape == CAN:
-        return ((0, 0.8 * radius), (4, radius), (height - 12, radius), (height - 3, 0.83 * radius), (height, 0.83 * radius))
+        return (
+            (0, 0.8 * radius),
+            (4, radius),
+            (height - 12, radius),
+            (height - 3, 0.83 * radius),
+            (height, 0.83 * radius),
+        )
     if form.shape == BOTTLE:
         shoulder, neck = form.shoulder * height, max(13.0, 0.42 * radius)
         middle = (shoulder + 0.6 * (0.86 * height - shoulder), 0.45 * radius + 0.55 * neck)
@@ -226,17 +285,17 @@ def _textures(style: Style, flavour: Flavour, form: _Form, size_mm: tuple[float,
     width, height, depth = (_px(v) for v in size_mm)
     if form.shape in {CAN, BOTTLE}:
         wrap = _wrap(style, flavour, form, (round(np.pi * width), height))
-        top = np.full((width, width, 3), form.metal, np.uint8)
-        top[width // 3 : 2 * width // 3, 2 * width // 5 : 3 * width // 5] = tinted(form.metal, -0.25)
+        cap = flavour.accent if form.cap_tells and form.shape == BOTTLE else form.metal
+        top = np.full((width, width, 3), cap, np.uint8)
+        top[width // 3 : 2 * width // 3, 2 * width // 5 : 3 * width // 5] = tinted(cap, -0.25)
         return {"wrap": Texture(wrap), "top": Texture(top)}
     front = draw_front(style, flavour, width_px=width, height_px=height)
     if form.shape == POUCH:
         back = draw_side(style, flavour, width_px=width, height_px=height)
         return {"front": Texture(_crimped(front)), "back": Texture(_crimped(back))}
     side = Texture(draw_side(style, flavour, width_px=depth, height_px=height))
-    back_print = Texture(draw_front(style, flavour, width_px=width, height_px=height)[:, :, :])
     lid = draw_lid(style, flavour, width_px=width, height_px=depth)
-    return {"front": Texture(front), "back": back_print, "left": side, "right": side, "top": Texture(lid)}
+    return {"front": Texture(front), "back": Texture(front), "left": side, "right": side, "top": Texture(lid)}
 
 
 def _wrap(style: Style, flavour: Flavour, form: _Form, size_px: tuple[int, int]) -> Image:
@@ -251,13 +310,17 @@ def _wrap(style: Style, flavour: Flavour, form: _Form, size_px: tuple[int, int])
     wrap: Image = np.empty((height, ring.shape[1], 3), np.uint8)
     wrap[:] = form.metal if form.shape == CAN else form.glass
     wrap[rows] = np.roll(ring, ring.shape[1] // 2 - round(face.shape[1] / 2), axis=1)
+    edge = max(2, _px(5))
     if form.shape == CAN:
-        wrap[: max(2, _px(4))] = form.metal
-        wrap[-max(2, _px(3)) :] = tinted(form.metal, -0.2)
+        wrap[edge : 3 * edge] = flavour.accent if form.cap_tells else style.second
+        wrap[:edge] = form.metal
+        wrap[-edge // 2 :] = tinted(form.metal, -0.2)
     else:
-        cap = round(0.125 * height)
-        wrap[:cap] = form.metal
-        wrap[:cap, ::4] = tinted(form.metal, -0.25)
+        cap = flavour.accent if form.cap_tells else form.metal
+        rows = slice(0, round(0.125 * height))
+        wrap[rows] = cap
+        wrap[rows, ::4] = tinted(cap, -0.25)
+        wrap[round(top * height) : round(top * height) + edge] = flavour.accent
     return wrap
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.sim.pictograms import Colour, blend, draw_pictogram
+from fleetsight.sim.motifs import PATTERNS, Colour, blend, draw_pictogram, tinted
 from fleetsight.vision.image import Image
 
 PX_PER_MM = 1.6  # a product 90 mm wide is seen some 45 px wide, drawn at twice that: more would be thrown away
@@ -153,10 +153,12 @@ def draw_word(image: Image, text: str, box: Box, lettering: Lettering) -> None:
     left, top = (x0 + x1 - size[0]) // 2, (y0 + y1 - size[1]) // 2
     whole: NDArray[np.uint8] = np.zeros((height, width), np.uint8)
     part = small[: max(0, height - top), : max(0, width - left)]
-    whole[max(top, 0) : top + part.shape[0], max(left, 0) : left + part.shape[1]] = part[max(-top, 0) :, max(-left, 0) :]
+    whole[max(top, 0) : top + part.shape[0], max(left, 0) : left + part.shape[1]] = part[
+        max(-top, 0) :, max(-left, 0) :
+    ]
     if lettering.rim is not None:
         reach = max(3, 2 * (min(size) // 12) + 1)
-        blend(image, cv2.dilate(whole, np.ones((reach, reach), np.uint8)), lettering.rim)
+        blend(image, np.asarray(cv2.dilate(whole, np.ones((reach, reach), np.uint8)), np.uint8), lettering.rim)
     blend(image, whole, lettering.colour)
 
 
@@ -178,8 +180,15 @@ def _fill(image: Image, box: Box, colour: Colour) -> None:
 def _picture(image: Image, flavour: Flavour, centre: tuple[float, float], radius: float) -> None:
     """A pictogram; centre in shares, radius as a share of the smaller side."""
     height, width = image.shape[:2]
-    place = (centre[0] * width, centre[1] * height)
-    draw_pictogram(image, flavour.pictogram, place, radius * min(height, width), flavour.accent)
+    place, reach = (centre[0] * width, centre[1] * height), radius * min(height, width)
+    around = image[
+        max(0, round(place[1] - reach)) : round(place[1] + reach),
+        max(0, round(place[0] - reach)) : round(place[0] + reach),
+    ].reshape(-1, 3)
+    if len(around) and np.linalg.norm(around.mean(axis=0) - flavour.accent) < 110:  # it would drown
+        halo = tinted(legible_on(flavour.accent), 0.1)
+        cv2.circle(image, (round(place[0]), round(place[1])), round(1.2 * reach), halo, -1, cv2.LINE_AA)
+    draw_pictogram(image, flavour.pictogram, place, reach, flavour.accent)
 
 
 def legible_on(colour: Colour) -> Colour:
@@ -195,82 +204,6 @@ def legible_on(colour: Colour) -> Colour:
     return (28, 24, 24) if luma > 140 else (250, 250, 246)
 
 
-def _grid(image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    height, width = image.shape[:2]
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    return x / max(width, 1), y / max(height, 1)
-
-
-def _mix(image: Image, share: NDArray[np.float32], colour: Colour) -> None:
-    blend(image, np.clip(share * 255, 0, 255).astype(np.uint8), colour)
-
-
-def _soft(value: NDArray[np.float32], width: float) -> NDArray[np.float32]:
-    """1 where the value is positive, with an edge of the given width."""
-    return np.clip(value / width + 0.5, 0.0, 1.0).astype(np.float32)
-
-
-def _pattern_rays(image: Image, style: Style, rng: np.random.Generator) -> None:
-    x, y = _grid(image)
-    angle = np.arctan2(y - 0.42, x - 0.5)
-    _mix(image, 0.55 * _soft(np.sin(angle * float(rng.integers(7, 15))), 0.3), style.second)
-
-
-def _pattern_stripes(image: Image, style: Style, rng: np.random.Generator) -> None:
-    x, y = _grid(image)
-    tilt = float(rng.choice([0.0, 0.0, 0.6, -0.6]))
-    _mix(image, _soft(np.sin((x + tilt * y) * 2 * np.pi * float(rng.integers(3, 7))) - 0.2, 0.35), style.second)
-
-
-def _pattern_hoops(image: Image, style: Style, rng: np.random.Generator) -> None:
-    _, y = _grid(image)
-    _mix(image, _soft(np.sin(y * 2 * np.pi * float(rng.integers(3, 8)) + 1.0) - 0.4, 0.3), style.second)
-
-
-def _pattern_dots(image: Image, style: Style, rng: np.random.Generator) -> None:
-    height, width = image.shape[:2]
-    step = max(6, round(min(width, height) / float(rng.integers(4, 8))))
-    for row, y in enumerate(range(step // 2, height + step, step)):
-        for x in range((row % 2) * step // 2, width + step, step):
-            cv2.circle(image, (x, y), max(2, step // 4), style.second, -1, cv2.LINE_AA)
-
-
-def _pattern_waves(image: Image, style: Style, rng: np.random.Generator) -> None:
-    x, y = _grid(image)
-    phase, lines = float(rng.uniform(0, 6)), float(rng.integers(3, 6))
-    _mix(image, _soft(np.sin(y * 2 * np.pi * lines + 1.6 * np.sin(x * 7 + phase)), 0.4), style.second)
-
-
-def _pattern_gradient(image: Image, style: Style, rng: np.random.Generator) -> None:
-    _, y = _grid(image)
-    _mix(image, y if rng.random() < 0.5 else 1 - y, style.second)
-
-
-def _pattern_checks(image: Image, style: Style, rng: np.random.Generator) -> None:
-    x, y = _grid(image)
-    squares, shape = float(rng.integers(2, 5)), image.shape
-    _mix(image, _soft(np.sin(x * np.pi * 2 * squares) * np.sin(y * np.pi * 2 * squares * shape[0] / shape[1]), 0.2), style.second)
-
-
-def _pattern_peaks(image: Image, style: Style, rng: np.random.Generator) -> None:
-    height, width = image.shape[:2]
-    for _ in range(3):
-        x, y, half = rng.uniform(0, width), rng.uniform(0.35, 0.7) * height, rng.uniform(0.4, 0.9) * width
-        corners = np.array([[x - half, height], [x, y], [x + half, height]], np.int32)
-        shade = tuple(int(v * s) for v, s in zip(style.second, [rng.uniform(0.8, 1.0)] * 3, strict=True))
-        cv2.fillPoly(image, [corners], shade, cv2.LINE_AA)
-
-
-def _pattern_none(image: Image, style: Style, rng: np.random.Generator) -> None:
-    del image, style, rng
-
-
-PATTERNS: dict[str, Callable[[Image, Style, np.random.Generator], None]] = {
-    "none": _pattern_none, "rays": _pattern_rays, "stripes": _pattern_stripes, "hoops": _pattern_hoops, "dots": _pattern_dots,
-    "waves": _pattern_waves, "gradient": _pattern_gradient, "checks": _pattern_checks, "peaks": _pattern_peaks,
-}  # fmt: skip
-
-
 def _layout_banner(image: Image, style: Style, flavour: Flavour) -> None:
     _fill(image, (0, 0.12, 1, 0.4), style.ink)
     _brand(image, style, (0.06, 0.16, 0.94, 0.36), colour=style.ground)
@@ -283,11 +216,12 @@ def _layout_medallion(image: Image, style: Style, flavour: Flavour) -> None:
     height, width = image.shape[:2]
     centre, axes = (width // 2, round(0.36 * height)), (round(0.45 * width), round(min(0.27 * height, 0.45 * width)))
     cv2.ellipse(image, centre, axes, 0, 0, 360, flavour.accent, -1, cv2.LINE_AA)
-    inner = (max(1, round(axes[0] * 0.88)), max(1, round(axes[1] * 0.82)))
+    inner = (max(1, round(axes[0] * 0.84)), max(1, round(axes[1] * 0.74)))
     cv2.ellipse(image, centre, inner, 0, 0, 360, style.ink, -1, cv2.LINE_AA)
     _brand(image, style, (0.14, 0.28, 0.86, 0.44), colour=style.ground)
     _picture(image, flavour, (0.5, 0.74), 0.17)
-    _word(image, flavour.word, (0.1, 0.88, 0.9, 0.96), style.ink)
+    _fill(image, (0, 0.86, 1, 0.98), flavour.accent)
+    _word(image, flavour.word, (0.1, 0.88, 0.9, 0.96), legible_on(flavour.accent))
 
 
 def _layout_upright(image: Image, style: Style, flavour: Flavour) -> None:
@@ -308,10 +242,11 @@ def _layout_slope(image: Image, style: Style, flavour: Flavour) -> None:
 
 def _layout_plate(image: Image, style: Style, flavour: Flavour) -> None:
     _fill(image, (0.1, 0.22, 0.9, 0.8), (248, 246, 240))
-    _fill(image, (0.1, 0.22, 0.9, 0.27), flavour.accent)
-    _brand(image, style, (0.14, 0.3, 0.86, 0.46), colour=style.ground if sum(style.ground) < 560 else (40, 36, 36))
-    _picture(image, flavour, (0.5, 0.59), 0.16)
-    _word(image, flavour.word, (0.16, 0.71, 0.84, 0.78), (50, 46, 46))
+    _fill(image, (0.1, 0.22, 0.9, 0.29), flavour.accent)
+    _fill(image, (0.1, 0.7, 0.9, 0.82), flavour.accent)
+    _brand(image, style, (0.14, 0.31, 0.86, 0.46), colour=style.ground if sum(style.ground) < 560 else (40, 36, 36))
+    _picture(image, flavour, (0.5, 0.58), 0.16)
+    _word(image, flavour.word, (0.14, 0.72, 0.86, 0.8), legible_on(flavour.accent))
 
 
 def _layout_big_picture(image: Image, style: Style, flavour: Flavour) -> None:
@@ -331,7 +266,9 @@ def _layout_hoop(image: Image, style: Style, flavour: Flavour) -> None:
 
 def _layout_crown(image: Image, style: Style, flavour: Flavour) -> None:
     height, width = image.shape[:2]
-    cv2.ellipse(image, (width // 2, 0), (round(0.75 * width), round(0.42 * height)), 0, 0, 360, flavour.accent, -1, cv2.LINE_AA)
+    cv2.ellipse(
+        image, (width // 2, 0), (round(0.75 * width), round(0.42 * height)), 0, 0, 360, flavour.accent, -1, cv2.LINE_AA
+    )
     _brand(image, style, (0.08, 0.1, 0.92, 0.3), colour=legible_on(flavour.accent))
     for x in (0.24, 0.5, 0.76):
         _picture(image, flavour, (x, 0.6 + 0.06 * (x == 0.5)), 0.14)
@@ -356,7 +293,7 @@ LAYOUTS: dict[str, Callable[[Image, Style, Flavour], None]] = {
 def _ground(style: Style, width_px: int, height_px: int) -> Image:
     image: Image = np.empty((height_px, width_px, 3), np.uint8)
     image[:] = style.ground
-    PATTERNS[style.pattern](image, style, np.random.default_rng([style.seed, 1]))
+    PATTERNS[style.pattern](image, style.second, np.random.default_rng([style.seed, 1]))
     return image
 
 

@@ -12,11 +12,27 @@ from numpy.typing import NDArray
 
 from fleetsight.sim.camera import Camera, aimed_angles
 from fleetsight.sim.designs import BOX, POUCH, Design
-from fleetsight.sim.surfaces import FINE, LIGHT, Window, paint_disc, paint_pillow, paint_quad, paint_revolution, shade_of
+from fleetsight.sim.surfaces import (
+    FINE,
+    LIGHT,
+    Window,
+    paint_disc,
+    paint_pillow,
+    paint_quad,
+    paint_revolution,
+    shade_of,
+)
 from fleetsight.vision.image import Image
 
 NEAREST_MM = 60.0  # a product with a corner closer to the camera than this is not drawn
-GALLERY_VIEWS_DEG = ((0, 0), (-25, 0), (25, 0), (0, 35), (0, 55), (20, 25))  # (yaw, pitch): as a retailer would photograph a product
+GALLERY_VIEWS_DEG = (
+    (0, 0),
+    (-25, 0),
+    (25, 0),
+    (0, 35),
+    (0, 55),
+    (20, 25),
+)  # (yaw, pitch): as a retailer would photograph a product
 PAPER = (244, 244, 242)
 
 
@@ -212,7 +228,9 @@ def packshot(design: Design, *, yaw_rad: float = 0.0, pitch_rad: float = 0.0, si
     framed = cv2.copyMakeBorder(cut, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=PAPER)
     scale = side_px / max(framed.shape[:2])
     size = (max(1, round(framed.shape[1] * scale)), max(1, round(framed.shape[0] * scale)))
-    return np.asarray(cv2.resize(framed, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(
+        cv2.resize(framed, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), np.uint8
+    )
 
 
 def gallery_pictures(design: Design, *, side_px: int = 160) -> list[Image]:
@@ -225,4 +243,7 @@ def gallery_pictures(design: Design, *, side_px: int = 160) -> list[Image]:
     Returns:
         One picture for each of GALLERY_VIEWS_DEG.
     """
-    return [packshot(design, yaw_rad=np.radians(yaw), pitch_rad=np.radians(pitch), side_px=side_px) for yaw, pitch in GALLERY_VIEWS_DEG]
+    return [
+        packshot(design, yaw_rad=np.radians(yaw), pitch_rad=np.radians(pitch), side_px=side_px)
+        for yaw, pitch in GALLERY_VIEWS_DEG
+    ]

@@ -5,6 +5,7 @@ it. Curved surfaces are found by casting a ray per pixel in the product's own fr
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -15,8 +16,12 @@ from fleetsight.vision.image import Image
 
 FINE = 2  # the window's pixels per pixel of the picture, each way
 AMBIENT, DIFFUSE = 0.62, 0.5  # chosen by eye: a front face comes out at about 1.0, a side at 0.62 to 0.72
-LIGHT = np.array([-0.2, 0.62, -0.76]) / np.linalg.norm([-0.2, 0.62, -0.76])  # towards the lamp: above, before the shelf, a little left
-SHARPNESS = 0.35  # in halvings: how much finer than one texel per pixel a print may be read before its reduced copy is taken
+LIGHT = np.array([-0.2, 0.62, -0.76]) / np.linalg.norm(
+    [-0.2, 0.62, -0.76]
+)  # towards the lamp: above, before the shelf, a little left
+SHARPNESS = (
+    0.35  # in halvings: how much finer than one texel per pixel a print may be read before its reduced copy is taken
+)
 PILLOW_STEP = 3  # rays of a pillow are cast every so many window pixels and interpolated
 
 Vector = NDArray[np.float64]
@@ -159,7 +164,9 @@ def _lay(window: Window, part: tuple[int, int, int, int], colour: object, covere
     np.maximum(window.mask[y0:y1, x0:x1], covered, out=window.mask[y0:y1, x0:x1])
 
 
-def paint_revolution(window: Window, profile_mm: tuple[tuple[float, float], ...], wrap: Texture, *, gloss: float) -> None:
+def paint_revolution(
+    window: Window, profile_mm: tuple[tuple[float, float], ...], wrap: Texture, *, gloss: float
+) -> None:
     """Paint the outside of a solid of revolution about the product's y axis, without its ends.
 
     Each piece of the outline is a cone's frustum. Planes across the axis part the pieces, so that letting those nearer the eye's height win is exact.
@@ -181,10 +188,13 @@ def paint_revolution(window: Window, profile_mm: tuple[tuple[float, float], ...]
     x, y, z = along * dx + ox, along * dy + oy, along * dz + oz
     source = _reduced_wrap(window, wrap, height_mm, max(radius for _, radius in profile_mm))
     turn = cv2.phase(z, -x)  # 0 to 2 pi, pi at the front
-    at_column, at_row = turn * (source.shape[1] / (2 * np.pi)) - 0.5, (source.shape[0] - 0.5) - y * (source.shape[0] / height_mm)
+    at_column, at_row = (
+        turn * (source.shape[1] / (2 * np.pi)) - 0.5,
+        (source.shape[0] - 0.5) - y * (source.shape[0] / height_mm),
+    )
     print_ = cv2.remap(source, at_column, at_row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     lean = 1 / np.sqrt(slope * slope + 1)
-    outward = lean / cv2.magnitude(x, z)
+    outward = lean / np.maximum(cv2.magnitude(x, z), 1e-3)
     normal_x, normal_z, normal_y = x * outward, z * outward, -slope * lean
     lamp = window.light.tolist()
     shade = AMBIENT + DIFFUSE * np.maximum(normal_x * lamp[0] + normal_y * lamp[1] + normal_z * lamp[2], 0)
@@ -192,17 +202,21 @@ def paint_revolution(window: Window, profile_mm: tuple[tuple[float, float], ...]
     _lay(window, (0, 0, columns, rows), _lit(print_, shade, shine), hit.view(np.uint8) * np.uint8(255))
 
 
-def _cast(window: Window, rays: tuple[Field, Field, Field], profile_mm: tuple[tuple[float, float], ...]) -> tuple[Field, Field]:
+def _cast(
+    window: Window, rays: tuple[Field, Field, Field], profile_mm: tuple[tuple[float, float], ...]
+) -> tuple[Field, Field]:
     """How far along each ray the surface is met (0: not at all), and the slope of the outline there."""
     dx, dy, dz = rays
     ox, oy, oz = window.eye.tolist()
     flat, rise, lead, away = dx * dx + dz * dz, dy * dy, dx * ox + dz * oz, ox * ox + oz * oz
     found, slopes = np.zeros_like(dx), np.zeros_like(dx)
-    pieces = [(low, high) for low, high in zip(profile_mm, profile_mm[1:], strict=False) if high[0] - low[0] > 1e-6]
+    pieces = [(low, high) for low, high in pairwise(profile_mm) if high[0] - low[0] > 1e-6]
     pieces.sort(key=lambda piece: -max(piece[0][0] - oy, oy - piece[1][0]))
     for (y0, r0), (y1, r1) in pieces:
         reach = max(r0, r1)
-        part = window.clip(window.project(np.array([[x, y, z] for x in (-reach, reach) for y in (y0, y1) for z in (-reach, reach)])))
+        part = window.clip(
+            window.project(np.array([[x, y, z] for x in (-reach, reach) for y in (y0, y1) for z in (-reach, reach)]))
+        )
         if part is None:
             continue
         at = np.s_[part[1] : part[3], part[0] : part[2]]
@@ -226,7 +240,9 @@ def _reduced_wrap(window: Window, wrap: Texture, height_mm: float, radius_mm: fl
     ends = window.project(np.array([[0, 0, 0], [0, height_mm, 0], [-r, 0, 0], [r, 0, 0], [0, 0, -r], [0, 0, r]]))
     diameter = max(np.linalg.norm(ends[3] - ends[2]), np.linalg.norm(ends[5] - ends[4]))
     rows, columns = wrap.pixels.shape[:2]
-    return wrap.reduced(_halvings(columns, float(np.pi * diameter)), _halvings(rows, float(np.linalg.norm(ends[1] - ends[0]))))
+    return wrap.reduced(
+        _halvings(columns, float(np.pi * diameter)), _halvings(rows, float(np.linalg.norm(ends[1] - ends[0])))
+    )
 
 
 def _highlight(window: Window, normal_x: Field, normal_z: Field, gloss: float) -> Field:
@@ -236,7 +252,7 @@ def _highlight(window: Window, normal_x: Field, normal_z: Field, gloss: float) -
     peak = max(float(np.hypot(half[0], half[2])), 1e-3)
     match = normal_x * (half[0] / peak) + normal_z * (half[2] / peak)
     near = np.maximum(match - 0.93, 0)
-    return near * near * float(110 * gloss / 0.07**2)
+    return np.asarray(near * near * float(110 * gloss / 0.07**2), np.float32)
 
 
 def _lit(print_: object, shade: Field, shine: Field | None) -> Image:
@@ -272,7 +288,9 @@ def paint_disc(window: Window, texture: Texture, height_mm: float, radius_mm: fl
     _lay(window, part, cv2.convertScaleAbs(print_, alpha=shade_of(np.array([0.0, facing, 0.0]), window.light)), covered)
 
 
-def paint_pillow(window: Window, texture: Texture, size_mm: tuple[float, float, float], *, behind: bool, gloss: float) -> None:
+def paint_pillow(
+    window: Window, texture: Texture, size_mm: tuple[float, float, float], *, behind: bool, gloss: float
+) -> None:
     """Paint one sheet of a pouch: flat along its seams, bulging between them by half the pouch's depth.
 
     Args:
@@ -290,19 +308,24 @@ def paint_pillow(window: Window, texture: Texture, size_mm: tuple[float, float, 
     x, y, missed = _meet_sheet(window, size_mm, side)
     slope_x, slope_y = x * (1 - y * y) * (2 * depth / width), (1 - x * x) * y * (2 * depth / height)
     lamp = window.light.tolist()
-    facing = (slope_x * lamp[0] + slope_y * lamp[1] - side * lamp[2]) / np.sqrt(slope_x * slope_x + slope_y * slope_y + 1)
+    facing = (slope_x * lamp[0] + slope_y * lamp[1] - side * lamp[2]) / np.sqrt(
+        slope_x * slope_x + slope_y * slope_y + 1
+    )
     size = (x.shape[1] * PILLOW_STEP, x.shape[0] * PILLOW_STEP)
     fields = cv2.resize(np.dstack([x, y, facing, missed]), size, interpolation=cv2.INTER_LINEAR)[:rows, :columns]
-    x, y, facing, missed = cv2.split(fields)
+    x, y, facing, missed = (np.asarray(field, np.float32) for field in cv2.split(fields))
     hit = (np.abs(x) <= 1) & (np.abs(y) <= 1) & (missed < 0.5)
-    ends = window.project(np.array([[-width / 2, height / 2, 0], [width / 2, height / 2, 0], [0, 0, 0], [0, height, 0]]))
+    ends = window.project(
+        np.array([[-width / 2, height / 2, 0], [width / 2, height / 2, 0], [0, 0, 0], [0, height, 0]])
+    )
     texels = texture.pixels.shape
     across, upward = float(np.linalg.norm(ends[1] - ends[0])), float(np.linalg.norm(ends[3] - ends[2]))
     source = texture.reduced(_halvings(texels[1], across), _halvings(texels[0], upward))
     high, wide = source.shape[:2]
     at_column, at_row = (side * x + 1) * (wide / 2) - 0.5, (1 - y) * (high / 2) - 0.5
     print_ = cv2.remap(source, at_column, at_row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    shade, shine = AMBIENT + DIFFUSE * np.maximum(facing, 0), np.maximum(facing - 0.86, 0) * (500 * gloss)
+    shade = np.asarray(AMBIENT + DIFFUSE * np.maximum(facing, 0), np.float32)
+    shine = np.asarray(np.maximum(facing - 0.86, 0) * (500 * gloss), np.float32)
     _lay(window, (0, 0, columns, rows), _lit(print_, shade, shine), hit.view(np.uint8) * np.uint8(255))
 
 
@@ -321,6 +344,11 @@ def _meet_sheet(window: Window, size_mm: tuple[float, float, float], side: float
 
     The sheet bounds a nearly convex body, so Newton's steps from outside approach it without overshooting; five reach 0.1 mm at the sizes seen.
 
+    Args:
+        window: gives the rays.
+        size_mm: width, height, depth of the pouch.
+        side: 1 for the front sheet, -1 for the back one.
+
     Returns:
         x, y: (h, w) float32, -1 to 1 between the seams.
         missed: (h, w) float32, 1 where the ray passes by.
@@ -329,8 +357,10 @@ def _meet_sheet(window: Window, size_mm: tuple[float, float, float], side: float
     eye, bulge = window.eye.tolist(), depth / 2
     ox, oy, oz = eye[0] / (width / 2), eye[1] / (height / 2) - 1, side * eye[2]
     rows, columns = (-(-n // PILLOW_STEP) for n in window.mask.shape)
-    steps = [(np.arange(n, dtype=np.float32) + 0.5) * PILLOW_STEP - 0.5 for n in (columns, rows)]
-    dx, dy, dz = window.rays(steps[0], steps[1])
+    across, down = (
+        np.arange(n, dtype=np.float32) * PILLOW_STEP + np.float32(0.5 * PILLOW_STEP - 0.5) for n in (columns, rows)
+    )
+    dx, dy, dz = window.rays(across, down)
     dx, dy, dz = dx * (2 / width), dy * (2 / height), dz * side
     along = (-bulge - oz) / np.where(np.abs(dz) < 0.02, np.float32(0.02), dz)
     for _ in range(5):

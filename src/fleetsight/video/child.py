@@ -97,9 +97,11 @@ class DecoderChild:
         self._slots: NDArray[np.uint8] | None = None
         self._out_fd, child_out = os.pipe()
         child_in, self._in_fd = os.pipe()
+        self._talk_fd, child_talk = os.pipe()
+        os.set_blocking(child_talk, False)  # a child that talks too much loses words, not time
         self._ring_fd = os.memfd_create("fleetsight-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         source_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        lent = (source_fd, child_out, child_in, self._ring_fd)
+        lent = (source_fd, child_out, child_in, child_talk)
         config = {
             "sys_path": [str(Path(entry).absolute()) for entry in sys.path],
             "source_fd": source_fd, "out_fd": child_out, "in_fd": child_in, "ring_fd": self._ring_fd,
@@ -110,18 +112,16 @@ class DecoderChild:
                 [sys.executable, "-I", "-c", BOOT, json.dumps(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=lent,
+                stderr=child_talk,
+                pass_fds=(*lent, self._ring_fd),
                 env=ENVIRONMENT,
                 cwd="/",
             )
         except BaseException:
-            os.close(self._ring_fd)
-            os.close(self._out_fd)
-            os.close(self._in_fd)
+            self._close_descriptors()
             raise
         finally:
-            for fd in lent[:3]:
+            for fd in lent:
                 os.close(fd)
         self._poll = select.poll()
         self._poll.register(self._out_fd, select.POLLIN | select.POLLHUP)
@@ -137,6 +137,8 @@ class DecoderChild:
     def receive(self) -> Message:
         """Wait for the next message.
 
+        Returns:
+            The message; END and FAIL are the last ones.
         Raises:
             ChildGone: the process ended without saying so, broke the protocol, or used up its wall time.
         """
@@ -162,12 +164,16 @@ class DecoderChild:
     def take_picture(self, slot: int) -> Image:
         """Copy a picture out of the ring and give its slot back.
 
+        Args:
+            slot: as a FRAME message names it.
+        Returns:
+            (h, w, 3) uint8 RGB, the caller's own.
         Raises:
             ChildGone: there is no such slot.
         """
         if self._slots is None or slot >= len(self._slots):
             raise ChildGone("decoder_crashed", f"the decoder process named slot {slot}, which does not exist")
-        image = self._slots[slot].copy()
+        image: Image = self._slots[slot].copy()
         self._say(bytes((slot,)))
         return image
 
@@ -177,12 +183,15 @@ class DecoderChild:
             return
         self._process.kill()
         self._process.wait()
-        for fd in (self._out_fd, self._in_fd, self._ring_fd):
-            os.close(fd)
-        self._out_fd = -1
+        self._close_descriptors()
         self._slots = None
         if self._memory is not None:
             self._memory.close()
+
+    def _close_descriptors(self) -> None:
+        for fd in (self._out_fd, self._in_fd, self._talk_fd, self._ring_fd):
+            os.close(fd)
+        self._out_fd = -1
 
     def _say(self, data: bytes) -> None:
         try:
@@ -218,6 +227,14 @@ class DecoderChild:
         if code == -signal.SIGXCPU:
             return ChildGone("limit_cpu", "the decoder process used up its processor time")
         if code == -signal.SIGKILL:
-            return ChildGone("limit_memory", "the decoder process was killed, as a rule by the kernel for want of memory")
+            return ChildGone(
+                "limit_memory", "the decoder process was killed, as a rule by the kernel for want of memory"
+            )
         name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        return ChildGone("decoder_crashed", f"the decoder process ended with {name}")
+        return ChildGone("decoder_crashed", f"the decoder process ended with {name} {self._last_words()}".rstrip())
+
+    def _last_words(self) -> str:
+        poll = select.poll()
+        poll.register(self._talk_fd, select.POLLIN)
+        words = os.read(self._talk_fd, 65_536).decode(errors="replace").strip() if poll.poll(0) else ""
+        return repr(words.splitlines()[-1][:200]) if words else ""

@@ -40,6 +40,7 @@ class Structure:
         missing_bytes: how far the last box reaches past the end of the file; 0 when it fits or when its length is unknown.
         truncated: the file certainly ends too early.
         damaged: the outermost structure is broken before the end of the file.
+        declares_length: the header is of a kind that knows how long the whole clip is; libav guesses for the others.
     """
 
     kind: Kind
@@ -47,6 +48,7 @@ class Structure:
     missing_bytes: int = 0
     truncated: bool = False
     damaged: bool = False
+    declares_length: bool = True
 
 
 def sniff(head: bytes) -> Kind:
@@ -54,6 +56,8 @@ def sniff(head: bytes) -> Kind:
 
     Args:
         head: the first bytes of the file, up to SNIFF_BYTES.
+    Returns:
+        The container.
     Raises:
         MediaEmptyError: no byte at all.
         MediaFormatError: none of MP4, Matroska/WebM and MPEG-TS.
@@ -76,6 +80,8 @@ def inspect(file: BinaryIO) -> Structure:
 
     Args:
         file: opened for reading, seekable.
+    Returns:
+        What the outermost boxes say.
     Raises:
         MediaEmptyError: no byte at all.
         MediaFormatError: a container that is not on the list.
@@ -88,7 +94,7 @@ def inspect(file: BinaryIO) -> Structure:
         return _inspect_mp4(file, size_bytes)
     if kind is Kind.MATROSKA:
         return _inspect_matroska(file, size_bytes)
-    return Structure(kind, size_bytes, truncated=size_bytes % TS_PACKET_BYTES != 0)
+    return Structure(kind, size_bytes, truncated=size_bytes % TS_PACKET_BYTES != 0, declares_length=False)
 
 
 def _is_mpegts(head: bytes) -> bool:
@@ -114,8 +120,8 @@ def _describe(head: bytes) -> str:
 
 
 def _inspect_mp4(file: BinaryIO, size_bytes: int) -> Structure:
-    place, has_index, has_data = 0, False, False
-    missing_bytes, damaged = 0, False
+    place, missing_bytes, damaged = 0, 0, False
+    seen: set[bytes] = set()
     for _ in range(BOXES_MAX):
         if place + 8 > size_bytes:
             missing_bytes = 8 - (size_bytes - place) if place < size_bytes else 0
@@ -125,19 +131,25 @@ def _inspect_mp4(file: BinaryIO, size_bytes: int) -> Structure:
             damaged = True
             break
         end = place + length
-        has_data |= name == b"mdat"
+        seen.add(name if end <= size_bytes or name != b"moov" else b"")
         if end > size_bytes:
             missing_bytes = end - size_bytes
             damaged = not name.isalnum()  # a flipped bit in a length or name, more likely than a cut
             break
-        has_index |= name == b"moov"
         place = end
     else:
         damaged = True
-    if not has_index and not damaged:
-        what = "media data but no complete index (moov)" if has_data else "no complete index (moov)"
+    if b"moov" not in seen and not damaged:
+        what = "media data but no complete index (moov)" if b"mdat" in seen else "no complete index (moov)"
         raise MediaTruncatedError(f"the MP4 has {what}: nothing in it can be decoded", hint=RECORD_HINT)
-    return Structure(Kind.MP4, size_bytes, missing_bytes, truncated=missing_bytes > 0, damaged=damaged)
+    return Structure(
+        Kind.MP4,
+        size_bytes,
+        missing_bytes,
+        truncated=missing_bytes > 0,
+        damaged=damaged,
+        declares_length=b"moof" not in seen,
+    )
 
 
 def _mp4_box(file: BinaryIO, place: int, size_bytes: int) -> tuple[int, bytes]:

@@ -98,7 +98,9 @@ class ClipReader:
                 else:
                     self._finish(message)
             except ChildGone as gone:
-                LOG.warning("decoding ended early reason=%s detail=%s clip=%s", gone.reason, gone.detail, self.path.name)
+                LOG.warning(
+                    "decoding ended early reason=%s detail=%s clip=%s", gone.reason, gone.detail, self.path.name
+                )
                 self._tally.stopped = gone.reason
             self.close()
 
@@ -170,7 +172,7 @@ def _read_info(payload: dict[str, Any], structure: Structure, limits: Limits) ->
         rate_hz=rate_hz,
         codec=str(payload["codec"]),
         container=structure.kind.value,
-        declared_s=_declared_s(payload, time_base),
+        declared_s=_declared_s(payload, time_base) if structure.declares_length else None,
         declared_frames=int(payload["frames"]) or None,
         rotation_deg=int(payload["rotation"]),
         time_base=time_base,
@@ -188,6 +190,7 @@ def _declared_s(payload: dict[str, Any], time_base: Fraction) -> float | None:
 
 def _refusal(payload: dict[str, Any], structure: Structure, limits: Limits) -> MediaError:
     cause, detail = str(payload.get("cause")), str(payload.get("detail"))
+    """Turn the child's FAIL message into the error that its cause deserves."""
     if cause == "no_video":
         return MediaNoVideoError(f"the clip has no moving picture: {detail}", hint="check the recorder's video track")
     if cause == "codec":
@@ -199,6 +202,8 @@ def _refusal(payload: dict[str, Any], structure: Structure, limits: Limits) -> M
     if cause == "memory":
         ram = f"{limits.ram_bytes / 2**20:.0f} MiB"
         return MediaLimitError(f"decoding needs more memory than the {ram} allowed", hint="record smaller pictures")
+    if cause == "forbidden":
+        return MediaCrashedError(f"decoding tried what it may not: {detail}", hint="treat the file as hostile")
     if structure.truncated:
         return MediaTruncatedError(f"the file ends before its first whole picture: {detail}", hint=RECORD_HINT)
     return MediaCorruptError(f"no picture can be decoded: {detail}", hint="upload the clip again")
@@ -206,7 +211,9 @@ def _refusal(payload: dict[str, Any], structure: Structure, limits: Limits) -> M
 
 def _refusal_of_death(gone: ChildGone) -> MediaError:
     if gone.reason == "limit_wall":
-        return MediaTimeoutError(f"{gone.detail} before the first picture", hint="raise wall_s, or look at the machine's load")
+        return MediaTimeoutError(
+            f"{gone.detail} before the first picture", hint="raise wall_s, or look at the machine's load"
+        )
     if gone.reason.startswith("limit_"):
         return MediaLimitError(f"{gone.detail} before the first picture")
     return MediaCrashedError(f"{gone.detail} before the first picture", hint="treat the file as hostile")

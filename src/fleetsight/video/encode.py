@@ -7,7 +7,7 @@ The file appears under its name only when it is whole.
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from itertools import count, repeat
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +63,16 @@ def write_clip(  # noqa: PLR0913 - every value describes the one clip, and calle
     path = Path(path)
     if path.suffix not in FORMATS or codec not in ENCODERS:
         raise MediaEncodeError(
-            f"cannot write {codec} into {path.name!r}", hint=f"endings: {', '.join(FORMATS)}; codecs: {', '.join(ENCODERS)}"
+            f"cannot write {codec} into {path.name!r}",
+            hint=f"endings: {', '.join(FORMATS)}; codecs: {', '.join(ENCODERS)}",
         )
     if rate_hz <= 0:
         raise MediaEncodeError(f"a rate of {rate_hz} frames per second; it must be above 0")
     draft = path.with_name(f".{path.name}.part")
     try:
-        with av.open(draft, "w", format=FORMATS[path.suffix], options=_muxer_options(path.suffix, fragmented=fragmented)) as out:
+        with av.open(
+            draft, "w", format=FORMATS[path.suffix], options=_muxer_options(path.suffix, fragmented=fragmented)
+        ) as out:
             tick = 1 / rate_hz if pts_ns is None else FINE_TICK
             stream = _add_stream(out, codec, crf, rate_hz, tick)
             stamps = count() if pts_ns is None else _ticks(pts_ns)
@@ -132,4 +135,6 @@ def _encode(out: OutputContainer, stream: VideoStream, frames: Iterable[Image], 
 
 def _check_first(shape: tuple[int, ...]) -> None:
     if len(shape) != 3 or shape[2] != 3 or shape[0] % 2 or shape[1] % 2 or 0 in shape:
-        raise MediaEncodeError(f"a frame has the shape {shape}; wanted (h, w, 3) with even h and w", hint="crop or pad by one")
+        raise MediaEncodeError(
+            f"a frame has the shape {shape}; wanted (h, w, 3) with even h and w", hint="crop or pad by one"
+        )

@@ -9,7 +9,9 @@ from fleetsight.video.timeline import NS, Timeline
 
 GAP_NS = 2 * NS  # nobody reaches into a cooler and back in less; a longer time without a picture hides something
 SOUND_SLACK_S = 0.5  # a container's length counts its sound as well, which may run on
-HARMLESS = frozenset({"variable_rate", "rotated", "resolution_changed"})  # fully handled; every other reason costs trust
+HARMLESS = frozenset(
+    {"variable_rate", "rotated", "resolution_changed"}
+)  # fully handled; every other reason costs trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,9 @@ def _fraction(info: ClipInfo, structure: Structure, timeline: Timeline, tally: T
     if info.declared_frames:
         due = info.declared_frames - tally.counters.get("discarded", 0)
         shares.append(tally.frames / due if due > 0 else 1.0)
-    if info.declared_s and not (shares and shares[0] >= 1):  # every picture there: how long the last one stands is no loss
+    if info.declared_s and not (
+        shares and shares[0] >= 1
+    ):  # every picture there: how long the last one stands is no loss
         got_s = (timeline.last_ns + timeline.period_ns) / NS
         slack_s = max(1.5 * timeline.period_ns, timeline.longest_step_ns) / NS
         shares.append(1.0 if got_s + slack_s >= info.declared_s else got_s / info.declared_s)

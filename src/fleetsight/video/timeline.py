@@ -1,15 +1,14 @@
 """From a stream's time stamps to nanoseconds that start at 0 and strictly rise.
 
-Stamps are integers in the stream's time base, and all arithmetic here is exact. A container with a coarse time base (Matroska:
-1 ms) has rounded the stamps of a constant rate; where a stamp lies within one tick of the declared rate's grid, the grid's
-exact time is meant. Stamps that are missing or run backwards are repaired and counted.
+Stamps are integers in the stream's time base, and all arithmetic here is exact. Where a frame of the declared rate is no whole
+number of ticks (Matroska: 1 ms; 23.976 frames/s in MPEG-TS), the container has rounded the stamps; a stamp within one tick of
+the rate's grid then means the grid's exact time. Stamps that are missing or run backwards are repaired and counted.
 """
 
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 NS = 1_000_000_000
-COARSE_TICK_S = Fraction(1, 2000)  # a tick longer than this cannot hold 29.97 frames/s exactly
 FALLBACK_RATE_HZ = Fraction(25)  # paces frames without stamp in a stream without rate
 TRUSTED_BACK_S = 2  # an offset is dropped again when the stamps return to within this of the last frame
 VARIABLE_STEP = 0.2
@@ -104,7 +103,9 @@ class Timeline:
 
     def _to_ns(self, ticks: int) -> int:
         seconds = ticks * self.time_base
-        if self.rate_hz is not None and self.time_base > COARSE_TICK_S:
+        if (
+            self.rate_hz is not None and (self.rate_hz * self.time_base).numerator != 1
+        ):  # a frame is no whole number of ticks
             on_grid = round(seconds * self.rate_hz) / self.rate_hz
             grid_ns = round(on_grid * NS)
             if abs(on_grid - seconds) <= self.time_base and grid_ns + self._offset_ns > self.last_ns:

@@ -13,13 +13,17 @@ import os
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain
-from typing import Any
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
 import av.logging
+import av.subtitles.codeccontext  # av imports these while opening a file, when files can no longer be opened
+import av.subtitles.stream
+import av.subtitles.subtitle
 import numpy as np
+from av.codec import CodecContext
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
@@ -30,6 +34,11 @@ from numpy.typing import NDArray
 
 from fleetsight.video import sandbox, wire
 
+if TYPE_CHECKING:
+    VideoPacket = Packet[VideoStream]  # generic for the type checker only
+else:
+    VideoPacket = Packet
+
 CODECS = ("h264", "hevc", "av1", "vp9", "vp8", "mpeg4")
 DEMUXERS = "mov,mp4,matroska,webm,mpegts"
 STREAMS_MAX = 32
@@ -37,7 +46,6 @@ RATE_WINDOW = 48  # packets looked at before decoding, to measure the true frame
 BROKEN_READS_MAX = 100  # reads that fail in a row without a packet in between
 ERRORS_KEPT = 5
 MEMORY_WORDS = ("cannot allocate", "get_buffer() failed", "out of memory", "failed to allocate")
-Stream = VideoStream
 
 
 class RefusalError(Exception):
@@ -110,7 +118,7 @@ class _Outlet:
 class _Decoding:
     """One pass over the video stream."""
 
-    def __init__(self, container: InputContainer, stream: Stream, limits: dict[str, Any]) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, limits: dict[str, Any]) -> None:
         self.container = container
         self.stream = stream
         self.limits = limits
@@ -122,7 +130,7 @@ class _Decoding:
         }  # fmt: skip
         self.end_tick: int | None = None
 
-    def packets(self) -> Iterator[Packet[VideoStream]]:
+    def packets(self) -> Iterator[VideoPacket]:
         """Demux to the end, going on after reads that fail."""
         idle = 0
         while idle < BROKEN_READS_MAX:
@@ -140,7 +148,7 @@ class _Decoding:
             else:
                 return
 
-    def _note(self, packet: Packet[VideoStream]) -> None:
+    def _note(self, packet: VideoPacket) -> None:
         self.counts["packets"] += 1
         self.counts["discarded"] += packet.is_discard
         self.counts["corrupt_packets"] += packet.is_corrupt
@@ -148,7 +156,7 @@ class _Decoding:
             end = packet.pts + (packet.duration or 0)
             self.end_tick = end if self.end_tick is None else max(self.end_tick, end)
 
-    def frames(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[VideoFrame]:
+    def frames(self, packets: Iterator[VideoPacket]) -> Iterator[VideoFrame]:
         """Decode packets and flush the decoder; a packet that fails is counted and left out."""
         for packet in chain(packets, (None,)):
             try:
@@ -172,7 +180,7 @@ class _Decoding:
         self.counts["resized"] += (frame.width, frame.height) != self.size_wh
         rgb = self.reformatter.reformat(frame, width, height, "rgb24", threads=1)
         plane = rgb.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]
         return np.rot90(rows.reshape(height, width, 3), self.rotation // 90)
 
 
@@ -190,6 +198,8 @@ def main() -> None:
         outlet.send(_failure(refusal.cause, refusal.detail, log))
     except MemoryError:
         outlet.send(_failure("memory", "out of memory", log))
+    except PermissionError as error:
+        outlet.send(_failure("forbidden", str(error), log))
     except (OSError, ValueError, ArithmeticError, LookupError, RuntimeError, TypeError) as error:
         cause = "memory" if log.no_memory else "corrupt"
         outlet.send(_failure(cause, f"{type(error).__name__}: {error}", log))
@@ -224,7 +234,7 @@ def _decode(config: dict[str, Any], outlet: _Outlet, log: _DecoderLog, *, walled
         context.options = {"max_pixels": str(limits["pixels"]), "err_detect": "crccheck+careful"}
         decoding = _Decoding(container, stream, limits)
         packets = decoding.packets()
-        head = [packet for packet, _ in zip(packets, range(RATE_WINDOW), strict=False)]
+        head = list(islice(packets, RATE_WINDOW))
         _refuse_rate(head, stream, limits)
         stopped = _pump(decoding, decoding.frames(chain(head, packets)), outlet, log, walled=walled)
         return {
@@ -233,24 +243,25 @@ def _decode(config: dict[str, Any], outlet: _Outlet, log: _DecoderLog, *, walled
         }  # fmt: skip
 
 
-def _choose_stream(container: InputContainer) -> Stream:
+def _choose_stream(container: InputContainer) -> VideoStream:
     for stream in container.streams.video:
         if stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails):
             continue
-        name = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+        context: CodecContext | None = stream.codec_context  # None where libav has no decoder for it
+        name = context.codec.canonical_name if context is not None else "unknown to the decoder"
         if name not in CODECS:
             raise RefusalError("codec", name)
         return stream
     raise RefusalError("no_video", f"{len(container.streams)} streams, none of them a moving picture")
 
 
-def _refuse_size(stream: Stream, limits: dict[str, Any]) -> None:
+def _refuse_size(stream: VideoStream, limits: dict[str, Any]) -> None:
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > limits["pixels"]:
         raise RefusalError("pixels", f"the stream is declared as {width}x{height} pixels")
 
 
-def _refuse_rate(head: list[Packet[VideoStream]], stream: Stream, limits: dict[str, Any]) -> None:
+def _refuse_rate(head: list[VideoPacket], stream: VideoStream, limits: dict[str, Any]) -> None:
     ticks = [packet.pts for packet in head if packet.pts is not None]
     if len(ticks) < RATE_WINDOW // 2 or stream.time_base is None:
         return

@@ -116,15 +116,19 @@ def register(
     return best
 
 
-def step_in_widths(shift: Shift, box_xyxy_px: NDArray[np.float32], lens: Lens) -> float:
-    """Movement in space of a product, in units of its width, away from the camera positive.
+def step_in_widths(shift: Shift, box_xyxy_px: NDArray[np.float32], lens: Lens) -> tuple[float, float]:
+    """Movement in space of a product, in units of its width.
+
+    A row runs away from the camera and, seen from above, up or down in the picture, but not sideways. Sideways movement is
+    kept apart: a can that was put down turned shows its print shifted.
 
     Args:
         shift: how its print moved.
         box_xyxy_px: (4,) where it stood, pixels of the picture.
         lens: the pinhole.
     Returns:
-        Signed length; the sign is that of the distance to the camera.
+        along: signed movement along the row, away from the camera positive.
+        aside: movement to the right.
     """
     x0, y0, x1, y1 = (float(v) for v in box_xyxy_px)
     width = x1 - x0
@@ -133,7 +137,7 @@ def step_in_widths(shift: Shift, box_xyxy_px: NDArray[np.float32], lens: Lens) -
     after = np.array([centre[0] + shift.dx_px, centre[1] + shift.dy_px, lens.focal_px]) / (width * shift.scale)
     moved = after - before
     away = float(np.linalg.norm(after) - np.linalg.norm(before))
-    return float(np.copysign(np.linalg.norm(moved), away))
+    return float(np.copysign(np.hypot(moved[1], moved[2]), away)), float(moved[0])
 
 
 def local_box(box_xyxy_px: NDArray[np.float32], window_xyxy_px: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -18,6 +18,8 @@ SAME_COSINE = 0.80
 """Two views whose embeddings are closer than this show the same product."""
 STEP_MIN = 0.5
 """A movement of less than half a row pitch is a product put down differently, not one taken."""
+ASIDE_MIN = 0.6
+"""A product that went sideways by more than this share of its width was moved."""
 STEP_SIGMA = 0.22
 """Spread of the measured step in row pitches (rendered training sessions)."""
 
@@ -128,13 +130,13 @@ def _moved(
         rule, trust = "row_step_by_box", 0.8
     else:
         rule, trust = "row_step_by_print", 1.0
-    step = step_in_widths(shift, before.box_xyxy_px, lens) / pitch
+    along, aside = step_in_widths(shift, before.box_xyxy_px, lens)
+    step = along / pitch
     count = round(abs(step))
     if abs(step) < STEP_MIN:
+        if abs(aside) > ASIDE_MIN:
+            return [Change(Kind.MOVE, place, reading, 1, 0.8 * trust, gap, "moved_sideways", step)]
         return []
-    width = float(before.box_xyxy_px[2] - before.box_xyxy_px[0])
-    if abs(shift.dx_px) > 0.5 * width and abs(shift.scale - 1.0) < 0.03 and abs(shift.dy_px) < 0.15 * width:
-        return [Change(Kind.MOVE, place, reading, 1, 0.8 * trust, gap, "moved_sideways", step)]
     off = abs(abs(step) - count) / STEP_SIGMA
     sure = trust * float(np.exp(-0.5 * max(0.0, off - 1.0) ** 2)) * (1.0 if count == 1 else 0.93)
     kind = Kind.TAKE if step > 0 else Kind.PUT_BACK

@@ -127,6 +127,7 @@ class Settlement:
         doubt: what the confidence was computed from.
         stages_s: seconds spent by stage.
         elapsed_s: seconds in all.
+        end_s: presentation time of the last frame.
         places: what the shelf reader saw.
     """
 
@@ -141,6 +142,7 @@ class Settlement:
     doubt: Doubt
     stages_s: dict[str, float]
     elapsed_s: float
+    end_s: float
     places: tuple[Place, ...] = field(repr=False, default=())
 
     @property
@@ -209,9 +211,7 @@ def settle(
         changes = [
             change
             for place in places
-            for change in place_changes(
-                place, engine.identifier, lens=lens, native_sku=native.get(place.place_id)
-            )
+            for change in place_changes(place, engine.identifier, lens=lens, native_sku=native.get(place.place_id))
         ]
         events = events_of(changes, SessionFacts(role=role, native=native))
         basket = {} if role is Role.RESTOCK else fold_basket(events)
@@ -237,6 +237,7 @@ def settle(
         doubt=doubt,
         stages_s={name: round(value, 4) for name, value in stages_s.items()},
         elapsed_s=time.perf_counter() - start,
+        end_s=watched.end_s,
         places=tuple(places),
     )
 

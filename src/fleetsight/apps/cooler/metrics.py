@@ -39,6 +39,8 @@ class Outcome:
         confidence: of the basket, 0 to 1.
         price_minor: price by SKU.
         note: anything worth printing about the session.
+        doubt: features of the confidence (see `decide.Doubt`).
+        gated: whether the confidence alone decided between a person and the machine.
     """
 
     scenario: str
@@ -52,6 +54,8 @@ class Outcome:
     confidence: float
     price_minor: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
+    doubt: tuple[float, ...] = ()
+    gated: bool = True
 
     @property
     def exact(self) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fleetsight.apps.cooler.changes import Change
 from fleetsight.apps.cooler.events import Alternative, Event, Kind, Role
+from fleetsight.apps.cooler.shelf import Gap
 
 NATIVE_WEIGHT = 3.0
 """Odds by which the planogram favours the SKU that belongs to a place: a prior, far from certainty."""
@@ -17,9 +18,9 @@ HELD_WEIGHT = 12.0
 """Odds by which a put-back favours a SKU that the session holds."""
 HELD_MIN = 0.12
 """Below this probability of being any held SKU, a put-back is a foreign item."""
-TAKE_LEAD_S = 0.10
-REST_LEAD_S = 0.15
-"""A hand still covers the place for about this long after it has let go, or after the lift."""
+TAKE_LEAD_S = 0.5
+REST_LEAD_S = 0.3
+"""A hand still covers the place for at most about this long after a lift, and after it has let go."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def events_of(changes: Sequence[Change], facts: SessionFacts) -> list[Event]:
     """
     held: dict[str, int] = {}
     events: list[Event] = []
-    for change in sorted(changes, key=lambda c: (c.gap.touched_s, c.kind is not Kind.TAKE)):
+    for change in sorted(changes, key=lambda c: (moment(c.kind, c.gap), c.kind is not Kind.TAKE)):
         event = _event(change, facts, held)
         if event.sku is not None:
             if event.kind is Kind.TAKE:
@@ -55,6 +56,22 @@ def events_of(changes: Sequence[Change], facts: SessionFacts) -> list[Event]:
                 held[event.sku] = held.get(event.sku, 0) - event.count
         events.append(event)
     return sorted(events, key=lambda e: e.at_s)
+
+
+def moment(kind: Kind, gap: Gap) -> float:
+    """When in a gap the act happened: the lift of a take, the rest of a put-back.
+
+    Args:
+        kind: of the act.
+        gap: when the place was not in calm view.
+    Returns:
+        Seconds, inside the gap: by the last or first sighting at rest where the hand left the view free, else by the hand.
+    """
+    if kind is Kind.PUT_BACK:
+        at_s = min(gap.rested_s, gap.touched_s) if gap.rested_s < gap.end_s else gap.touched_s - REST_LEAD_S
+    else:
+        at_s = max(gap.left_s, gap.touched_s - TAKE_LEAD_S)
+    return min(max(at_s, gap.start_s), gap.end_s)
 
 
 def _event(change: Change, facts: SessionFacts, held: Mapping[str, int]) -> Event:
@@ -92,14 +109,12 @@ def _ranked(probabilities: Mapping[str | None, float], weights: Mapping[str | No
 
 def _build(change: Change, kind: Kind, ranked: list[Alternative], *, rule: str) -> Event:
     gap = change.gap
-    lead = REST_LEAD_S if change.kind is Kind.PUT_BACK else TAKE_LEAD_S
-    at_s = min(max(gap.touched_s - lead, gap.start_s), gap.end_s)
     box = change.place.box_xyxy_px
     return Event(
         kind=kind,
         sku=None if kind in (Kind.UNKNOWN, Kind.FOREIGN_ITEM) else ranked[0].sku,
         count=change.count,
-        at_s=at_s,
+        at_s=moment(change.kind, gap),
         window_s=(gap.start_s, gap.end_s),
         confidence=change.sure * ranked[0].score,
         rule=rule,

@@ -9,7 +9,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from fleetsight.apps.cooler.events import Event, Role
+from fleetsight.apps.cooler.events import Event, Kind, Role
 from fleetsight.apps.cooler.flow import Engine, Settlement, settle
 from fleetsight.apps.cooler.metrics import Outcome, TimedSku, summarise
 from fleetsight.apps.cooler.models import load_detector, load_embedder
@@ -151,6 +151,7 @@ def compare(plan: SessionPlan, settlement: Settlement, catalog: Catalog) -> Outc
         The outcome.
     """
     truth = session_truth(plan)
+    gated = not settlement.degraded and all(e.kind not in (Kind.FOREIGN_ITEM, Kind.UNKNOWN) for e in settlement.events)
     return Outcome(
         scenario=plan.scenario,
         seed=plan.seed,
@@ -160,9 +161,11 @@ def compare(plan: SessionPlan, settlement: Settlement, catalog: Catalog) -> Outc
         basket=settlement.basket,
         true_decision=truth.decision,
         decision=str(settlement.decision),
-        confidence=settlement.confidence if settlement.decision != "review" else settlement.confidence * 0.5,
+        confidence=settlement.confidence if gated else 0.0,
         price_minor={name: sku.price_minor for name, sku in catalog.skus.items()},
         note=settlement.reason,
+        doubt=tuple(float(v) for v in settlement.doubt.vector()),
+        gated=gated,
     )
 
 

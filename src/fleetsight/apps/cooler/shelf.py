@@ -32,6 +32,9 @@ OWNED_SHARE = 0.5
 """A detection that shares more than this with a place (of either area) belongs to it and founds no other."""
 CANDIDATES_MAX = 200
 PLACES_MAX = 400
+SIGHTINGS_MAX = 2000
+SIGHTED_IOU = 0.8
+"""A detection this close to a resting product is that product at rest."""
 
 
 @dataclass
@@ -103,11 +106,15 @@ class Gap:
         start_s: last calm frame before.
         touched_s: last time a hand or arm covered the place; equals end_s when none was seen.
         end_s: first calm frame after.
+        left_s: last time a product was seen where the earlier one stood, start_s at least.
+        rested_s: first time from which on a product was seen where the later one stands, end_s at most.
     """
 
     start_s: float
     touched_s: float
     end_s: float
+    left_s: float
+    rested_s: float
 
 
 @dataclass
@@ -129,7 +136,7 @@ class Place:
     unresolved_s: float | None = None
     _touched_s: float = -1.0
     _pending: Run | None = None
-    _calm_s: float | None = None
+    _sightings: list[tuple[float, NDArray[np.float32]]] = field(default_factory=list)
 
     @property
     def box_xyxy_px(self) -> NDArray[np.float32]:
@@ -220,6 +227,9 @@ class ShelfReader:
             return
         if place.unresolved_s is None:
             place.unresolved_s, place._touched_s, place._pending = run.end_s, -1.0, None
+            place._sightings.clear()
+        if detection is not None and len(place._sightings) < SIGHTINGS_MAX:
+            place._sightings.append((at_s, detection[0]))
         if touched:
             place._touched_s = at_s
         if not calm:
@@ -237,7 +247,11 @@ class ShelfReader:
         assert place._pending is not None and place.unresolved_s is not None, "only a gap can be settled"
         pending = place._pending
         touched_s = place._touched_s if place._touched_s >= 0.0 else pending.start_s
-        place.gaps.append(Gap(start_s=place.unresolved_s, touched_s=touched_s, end_s=pending.start_s))
+        start_s, end_s = place.unresolved_s, pending.start_s
+        left_s, rested_s = _sighted(place._sightings, place.runs[-1].box_xyxy_px, pending.box_xyxy_px)
+        place.gaps.append(
+            Gap(start_s, touched_s, end_s, left_s=max(start_s, left_s), rested_s=min(max(start_s, rested_s), end_s))
+        )
         place.runs.append(pending)
         place._pending, place.unresolved_s = None, None
         self.look.accept(place.box_xyxy_px if pending.present else place.window_xyxy_px.astype(np.float32))
@@ -309,7 +323,8 @@ class ShelfReader:
         if self.look.changed_since_start(box) > 0.25 and candidate.run.start_s - self._start_s > SETTLE_S:
             empty = Run(start_s=self._start_s, end_s=candidate.run.start_s, frames=1)
             place.runs.insert(0, empty)
-            place.gaps.append(Gap(empty.end_s, candidate.run.start_s, candidate.run.start_s))
+            rest_s = candidate.run.start_s
+            place.gaps.append(Gap(rest_s, rest_s, rest_s, left_s=rest_s, rested_s=rest_s))
         self._picture(place, candidate.run, at_s, image)
         self.look.accept(box)
         self.places.append(place)
@@ -342,3 +357,23 @@ def cover_share(boxes_xyxy_px: NDArray[np.float32], covers_xyxy_px: NDArray[np.f
         return np.zeros(len(boxes_xyxy_px), dtype=np.float32)
     share: NDArray[np.float32] = covered(boxes_xyxy_px, covers_xyxy_px).max(axis=1)
     return share
+
+
+def _sighted(
+    sightings: list[tuple[float, NDArray[np.float32]]],
+    before: NDArray[np.float32] | None,
+    after: NDArray[np.float32] | None,
+) -> tuple[float, float]:
+    """When a product was last seen at the earlier box, and from when on only at the later one."""
+    left_s, rested_s = float("-inf"), float("inf")
+    if not sightings:
+        return left_s, rested_s
+    boxes = np.stack([box for _, box in sightings])
+    if before is not None:
+        at_rest = np.flatnonzero(iou(boxes, before[None])[:, 0] >= SIGHTED_IOU)
+        left_s = sightings[int(at_rest[-1])][0] if len(at_rest) else left_s
+    if after is not None:
+        elsewhere = np.flatnonzero(iou(boxes, after[None])[:, 0] < SIGHTED_IOU)
+        first = int(elsewhere[-1]) + 1 if len(elsewhere) else 0
+        rested_s = sightings[first][0] if first < len(sightings) else rested_s
+    return left_s, rested_s

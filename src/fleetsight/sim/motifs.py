@@ -1,4 +1,4 @@
-"""Small pictures printed on packs: fruit, leaves, flames and the like, drawn from ellipses and polygons."""
+"""What is printed on packs under and beside the words: patterns that fill a face, and pictograms of fruit, leaves, flames and the like."""
 
 from collections.abc import Callable
 
@@ -122,7 +122,9 @@ def _star(pen: _Pen, colour: Colour) -> None:
 
 
 def _flame(pen: _Pen, colour: Colour) -> None:
-    pen.shape([(0, -1.1), (0.6, -0.1), (0.45, 0.0), (0.75, 0.5), (0, 1), (-0.75, 0.5), (-0.5, -0.2), (-0.25, 0.05)], colour)
+    pen.shape(
+        [(0, -1.1), (0.6, -0.1), (0.45, 0.0), (0.75, 0.5), (0, 1), (-0.75, 0.5), (-0.5, -0.2), (-0.25, 0.05)], colour
+    )
     pen.oval((0, 0.5), (0.35, 0.45), tinted(colour, 0.6))
 
 
@@ -142,7 +144,9 @@ def _squares(pen: _Pen, colour: Colour) -> None:
     for x in (-0.55, 0.5):
         for y in (-0.5, 0.45):
             pen.shape([(x - 0.48, y - 0.44), (x + 0.48, y - 0.5), (x + 0.48, y + 0.44), (x - 0.48, y + 0.5)], colour)
-            pen.shape([(x - 0.3, y - 0.3), (x + 0.3, y - 0.3), (x + 0.3, y + 0.26), (x - 0.3, y + 0.26)], tinted(colour, 0.3))
+            pen.shape(
+                [(x - 0.3, y - 0.3), (x + 0.3, y - 0.3), (x + 0.3, y + 0.26), (x - 0.3, y + 0.26)], tinted(colour, 0.3)
+            )
 
 
 def _drop(pen: _Pen, colour: Colour) -> None:
@@ -194,3 +198,83 @@ def draw_pictogram(image: Image, kind: str, centre: Point, radius: float, colour
         colour: its main colour, RGB 0-255.
     """
     PICTOGRAMS[kind](_Pen(image, centre, radius), colour)
+
+
+def _grid(image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    height, width = image.shape[:2]
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    return x / max(width, 1), y / max(height, 1)
+
+
+def _mix(image: Image, share: NDArray[np.float32], colour: Colour) -> None:
+    blend(image, np.clip(share * 255, 0, 255).astype(np.uint8), colour)
+
+
+def _soft(value: NDArray[np.floating], width: float) -> NDArray[np.float32]:
+    """1 where the value is positive, with an edge of the given width."""
+    return np.asarray(np.clip(value / width + 0.5, 0.0, 1.0), np.float32)
+
+
+def _pattern_rays(image: Image, colour: Colour, rng: np.random.Generator) -> None:
+    x, y = _grid(image)
+    angle = np.arctan2(y - 0.42, x - 0.5)
+    _mix(image, 0.55 * _soft(np.sin(angle * float(rng.integers(7, 15))), 0.3), colour)
+
+
+def _pattern_stripes(image: Image, colour: Colour, rng: np.random.Generator) -> None:
+    x, y = _grid(image)
+    tilt = float(rng.choice([0.0, 0.0, 0.6, -0.6]))
+    _mix(image, _soft(np.sin((x + tilt * y) * 2 * np.pi * float(rng.integers(3, 7))) - 0.2, 0.35), colour)
+
+
+def _pattern_hoops(image: Image, colour: Colour, rng: np.random.Generator) -> None:
+    _, y = _grid(image)
+    _mix(image, _soft(np.sin(y * 2 * np.pi * float(rng.integers(3, 8)) + 1.0) - 0.4, 0.3), colour)
+
+
+def _pattern_dots(image: Image, colour: Colour, rng: np.random.Generator) -> None:
+    height, width = image.shape[:2]
+    step = max(6, round(min(width, height) / float(rng.integers(4, 8))))
+    for row, y in enumerate(range(step // 2, height + step, step)):
+        for x in range((row % 2) * step // 2, width + step, step):
+            cv2.circle(image, (x, y), max(2, step // 4), colour, -1, cv2.LINE_AA)
+
+
+def _pattern_waves(image: Image, colour: Colour, rng: np.random.Generator) -> None:
+    x, y = _grid(image)
+    phase, lines = float(rng.uniform(0, 6)), float(rng.integers(3, 6))
+    _mix(image, _soft(np.sin(y * 2 * np.pi * lines + 1.6 * np.sin(x * 7 + phase)), 0.4), colour)
+
+
+def _pattern_gradient(image: Image, colour: Colour, rng: np.random.Generator) -> None:
+    _, y = _grid(image)
+    _mix(image, y if rng.random() < 0.5 else 1 - y, colour)
+
+
+def _pattern_checks(image: Image, colour: Colour, rng: np.random.Generator) -> None:
+    x, y = _grid(image)
+    squares, shape = float(rng.integers(2, 5)), image.shape
+    _mix(
+        image,
+        _soft(np.sin(x * np.pi * 2 * squares) * np.sin(y * np.pi * 2 * squares * shape[0] / shape[1]), 0.2),
+        colour,
+    )
+
+
+def _pattern_peaks(image: Image, colour: Colour, rng: np.random.Generator) -> None:
+    height, width = image.shape[:2]
+    for _ in range(3):
+        x, y, half = rng.uniform(0, width), rng.uniform(0.35, 0.7) * height, rng.uniform(0.4, 0.9) * width
+        corners = np.array([[x - half, height], [x, y], [x + half, height]], np.int32)
+        shade = tuple(int(v * s) for v, s in zip(colour, [rng.uniform(0.8, 1.0)] * 3, strict=True))
+        cv2.fillPoly(image, [corners], shade, cv2.LINE_AA)
+
+
+def _pattern_none(image: Image, colour: Colour, rng: np.random.Generator) -> None:
+    del image, colour, rng
+
+
+PATTERNS: dict[str, Callable[[Image, Colour, np.random.Generator], None]] = {
+    "none": _pattern_none, "rays": _pattern_rays, "stripes": _pattern_stripes, "hoops": _pattern_hoops, "dots": _pattern_dots,
+    "waves": _pattern_waves, "gradient": _pattern_gradient, "checks": _pattern_checks, "peaks": _pattern_peaks,
+}  # fmt: skip
