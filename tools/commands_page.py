@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from typer.testing import CliRunner
 
 from fleetsight import settings
 from fleetsight.cli.main import app
@@ -30,44 +31,21 @@ PLACES = {"data_dir": "`$XDG_DATA_HOME/fleetsight`", "models_dir": "`models` in 
 
 def page() -> str:
     """Put the whole page together."""
-    commands = "\n".join(sections(typer.main.get_command(app), "fleetsight"))
+    commands = "\n".join(sections(typer.main.get_command(app)))
     return f"{HEAD}\n{commands}\n{SETTINGS_HEAD}{''.join(settings_rows())}"
 
 
-def sections(command: Any, name: str) -> Iterator[str]:
-    """Yield one section for each command below this one, groups first."""
-    children = getattr(command, "commands", None)
-    options = [option_row(parameter) for parameter in command.params if parameter.name != "help"]
-    usage = " ".join([name, *(argument_name(p) for p in command.params if p.param_type_name == "argument")])
-    yield f"## `{usage}{' COMMAND' if children else ''}`\n\n{plain(command.help or '')}\n"
-    if options:
-        yield "| argument or option | default | meaning |\n|---|---|---|\n" + "\n".join(options) + "\n"
-    for child_name in sorted(children or ()):
-        yield from sections(command.commands[child_name], f"{name} {child_name}")
-
-
-def argument_name(parameter: Any) -> str:
-    """Name a positional argument as the help does: in capitals, in brackets when it may be left out."""
-    name = str(parameter.metavar or parameter.name.upper())
-    name = f"{name}..." if parameter.nargs == -1 else name
-    return name if parameter.required else f"[{name.strip('[]')}]"
-
-
-def option_row(parameter: Any) -> str:
-    """Describe one option as a row of the table."""
-    is_argument = parameter.param_type_name == "argument"
-    takes_value = not is_argument and not getattr(parameter, "is_flag", False)
-    names = argument_name(parameter) if is_argument else ", ".join(parameter.opts)
-    value = f" {parameter.metavar or parameter.type.name.upper()}" if takes_value else ""
-    if is_argument or parameter.required:
-        default = "required" if parameter.required else ""
-    else:
-        default = (
-            ""
-            if parameter.default in (None, False, (), []) or callable(parameter.default)
-            else f"`{parameter.default}`"
-        )
-    return f"| `{names}{value}` | {default} | {plain(parameter.help or '').replace('|', chr(92) + '|')} |"
+def sections(command: Any, words: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield one section for each command below this one: its help as a person sees it, groups first."""
+    shown = CliRunner().invoke(
+        app, [*words, "--help"], prog_name=app.info.name, env={"COLUMNS": "100", "NO_COLOR": "1"}
+    )
+    if shown.exit_code != 0:
+        raise SystemExit(f"{' '.join(words)} --help failed: {shown.output}")
+    text = "\n".join(line.rstrip() for line in shown.stdout.strip().splitlines())
+    yield f"## `{' '.join((str(app.info.name), *words))}`\n\n```text\n{text}\n```\n"
+    for name in sorted(getattr(command, "commands", ())):
+        yield from sections(command.commands[name], (*words, name))
 
 
 def settings_rows() -> Iterator[str]:
@@ -75,12 +53,6 @@ def settings_rows() -> Iterator[str]:
     for name, text in settings.EXPLAINED.items():
         default = PLACES.get(name) or f"`{getattr(settings.Settings, name)}`"
         yield f"| `{name}` | {settings.KINDS[name].__name__.lower()} | {default} | {text} |\n"
-
-
-def plain(text: str) -> str:
-    """Join the lines of each paragraph; a docstring's own parts about arguments are left out."""
-    body = text.partition("\f")[0].partition("\nArgs:")[0]
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in body.strip().split("\n\n"))
 
 
 def main(arguments: list[str]) -> int:

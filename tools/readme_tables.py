@@ -1,8 +1,9 @@
 """Fill the measured figures of README.md from bench/results; with ``--check`` fail when the page is out of date.
 
 Between ``<!-- bench:NAME -->`` and ``<!-- /bench -->`` goes the table of ``bench/results/NAME.json`` with the line that says on what
-it was measured; between ``<!-- bench:NAME.KEY -->`` and ``<!-- /bench -->`` goes one value, inside a sentence. A result file holds
-``table`` (``columns`` and ``rows``), ``n``, ``commit``, ``hardware``, ``command`` and whatever else its script measured.
+it was measured; between ``<!-- bench:NAME.KEY -->`` and ``<!-- /bench -->`` goes what stands under that key: another table, or one
+value inside a sentence. A result file holds ``table`` (``columns`` and ``rows``), ``n``, ``commit``, ``hardware``, ``command`` and
+whatever else its script measured (``bench/record.py``).
 """
 
 import json
@@ -25,32 +26,36 @@ def filled(text: str, results: Path) -> str:
 
     def replacement(match: re.Match[str]) -> str:
         file = results / f"{match['name']}.json"
-        result = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-        body = value_of(result, match["key"]) if match["key"] else f"\n{table_of(result)}\n"
+        if not file.is_file():
+            body = NOT_MEASURED if match["key"] else f"\n{NOT_MEASURED}\n"
+            return f"{match['open']}{body}{match['close']}"
+        result = json.loads(file.read_text(encoding="utf-8"))
+        value = result_at(result, match["key"] or "table")
+        body = f"\n{table_of(value)}\n" if isinstance(value, dict) else shown(value)
+        if not match["key"]:
+            body += f"\n{caption_of(result)}\n"
         return f"{match['open']}{body}{match['close']}"
 
     return MARKER.sub(replacement, text)
 
 
-def value_of(result: Any, key: str) -> str:
-    """Find one value by its dotted key; a float is shown with at most four digits."""
-    if result is None:
-        return NOT_MEASURED
+def result_at(result: Any, key: str) -> Any:
+    """Find what stands under a dotted key."""
     for part in key.split("."):
         result = result[part]
-    return shown(result)
+    return result
 
 
-def table_of(result: Any) -> str:
-    """Set a result as a Markdown table, with a line that says what stands behind it."""
-    if result is None:
-        return NOT_MEASURED
-    columns, rows = result["table"]["columns"], result["table"]["rows"]
-    lines = [columns, ["---"] * len(columns), *rows]
-    table = "\n".join("| " + " | ".join(shown(cell) for cell in line) + " |" for line in lines)
-    facts = [("n = {}", "n"), ("{}", "hardware"), ("commit {}", "commit"), ("`{}`", "command")]
-    caption = ", ".join(form.format(result[key]) for form, key in facts if result.get(key))
-    return f"{table}\n\n*{caption}*" if caption else table
+def table_of(table: dict[str, Any]) -> str:
+    """Set ``columns`` and ``rows`` as a Markdown table."""
+    lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
+    return "\n".join("| " + " | ".join(shown(cell) for cell in line) + " |" for line in lines)
+
+
+def caption_of(result: dict[str, Any]) -> str:
+    """Say what a result stands on."""
+    facts = [("n = {}", "n"), ("{}", "hardware"), ("commit {}", "commit"), ("{}", "date"), ("`{}`", "command")]
+    return f"*{', '.join(form.format(result[key]) for form, key in facts if result.get(key))}*"
 
 
 def shown(value: Any) -> str:

@@ -23,12 +23,21 @@ def readme_tables() -> ModuleType:
 def test_table_and_value_come_from_the_result(readme_tables: ModuleType, tmp_path: Path) -> None:
     table = {"columns": ["suite", "exact"], "rows": [["standard", 0.98765], ["a|b", 1]]}
     (tmp_path / "score.json").write_text(
-        json.dumps({"table": table, "n": 200, "commit": "abc", "best": {"exact": 0.98765}})
+        json.dumps(
+            {
+                "table": table,
+                "n": 200,
+                "commit": "abc",
+                "best": {"exact": 0.98765},
+                "other": {"columns": ["a"], "rows": [["b"]]},
+            }
+        )
     )
-    page = "<!-- bench:score.best.exact -->?<!-- /bench --> of\n<!-- bench:score -->\nold\n<!-- /bench -->\nend"
+    page = "<!-- bench:score.best.exact -->?<!-- /bench --> of\n<!-- bench:score -->\nold\n<!-- /bench -->\n<!-- bench:score.other --><!-- /bench -->"
     assert readme_tables.filled(page, tmp_path) == (
         "<!-- bench:score.best.exact -->0.9877<!-- /bench --> of\n<!-- bench:score -->\n"
-        "| suite | exact |\n| --- | --- |\n| standard | 0.9877 |\n| a\\|b | 1 |\n\n*n = 200, commit abc*\n<!-- /bench -->\nend"
+        "| suite | exact |\n| --- | --- |\n| standard | 0.9877 |\n| a\\|b | 1 |\n\n*n = 200, commit abc*\n<!-- /bench -->\n"
+        "<!-- bench:score.other -->\n| a |\n| --- |\n| b |\n<!-- /bench -->"
     )
 
 

@@ -58,6 +58,7 @@ class Card:
         pad_value: grey level of the letterbox padding, 0-255.
         pad_place: where the picture lies in the letterbox.
         strides: pixels per cell of each grid of a dense head; empty for an embedder.
+        resizable: the network also runs at other input sizes that are multiples of the strides; measured, not claimed.
         metrics: what was measured, free keys.
         sha256: digest of `model.onnx`, lower-case hex; filled in by `PortableModel.save`.
     """
@@ -77,6 +78,7 @@ class Card:
     pad_value: int = 114
     pad_place: Place = "top_left"
     strides: tuple[int, ...] = (8, 16, 32)
+    resizable: bool = False
     metrics: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
 
@@ -157,6 +159,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: isinstance(v, tuple) and len(v) <= 8 and all(_is_count(stride, 1, 1024) for stride in v),
         "at most 8 whole numbers",
     ),
+    "resizable": (lambda v: isinstance(v, bool), "true or false"),
     "sha256": (
         lambda v: isinstance(v, str) and re.fullmatch("[0-9a-f]{64}|", v) is not None,
         "64 lower-case hexadecimal digits",

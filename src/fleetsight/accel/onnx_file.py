@@ -1,15 +1,14 @@
 """Read what an ONNX file says about itself, without running or importing anything.
 
-A file is a tree of length-prefixed fields (protobuf wire format, protobuf.dev/programming-guides/encoding; field
-numbers from onnx/onnx.proto3). This reader walks that tree over the bytes in hand. It exists because the checks that
-matter must come before any run time sees the file: weights outside the file (a path the file's author chooses) are
-found here, in every sub-graph. It also spares the core install the `onnx` package.
+Field numbers are those of onnx/onnx.proto3. The checks that matter must come before any run time sees the file:
+weights outside the file (a path the file's author chooses) are found here, in every sub-graph. It also spares the core
+install the `onnx` package. `with_input_size` changes one thing: the size of the picture that a convolutional model takes.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fleetsight.errors import Error
+from fleetsight.accel.wire import OnnxError, as_message, as_number, as_text, read_fields, write_field
 
 NESTING_MAX = 64
 """Deepest nesting of messages; protobuf's own parsers stop at 100."""
@@ -20,22 +19,20 @@ FLOAT32 = 1
 DIMENSIONS_MAX = 16
 """Most dimensions of an input or output; models for images have four."""
 
+_GRAPH, _METADATA = 7, 14  # of ModelProto
+_INITIALIZER, _INPUT, _OUTPUT, _VALUE_INFO = 5, 11, 12, 13  # of GraphProto
+_TENSOR_NAME, _EXTERNAL_DATA, _DATA_LOCATION = 8, 13, 14  # of TensorProto
+
 # Sub-messages that can hold tensors, per message: field number -> message.
 _CHILDREN = {
-    "model": {7: "graph", 20: "training", 25: "function"},
+    "model": {_GRAPH: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
     "function": {7: "node", 11: "attribute"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "graph": {1: "node", _INITIALIZER: "tensor", 15: "sparse"},
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
-
-
-class OnnxError(Error):
-    """The file is not an ONNX model that can be used."""
-
-    code = "model_onnx"
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Port:
         return f"{self.name} ({', '.join('?' if side is None else str(side) for side in self.shape)})"
 
 
-@dataclass
+@dataclass(frozen=True)
 class OnnxFacts:
     """What an ONNX file says about itself.
 
@@ -67,10 +64,10 @@ class OnnxFacts:
         external: names of tensors whose bytes lie outside the file.
     """
 
-    inputs: list[Port] = field(default_factory=list)
-    outputs: list[Port] = field(default_factory=list)
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
     metadata: dict[str, str] = field(default_factory=dict)
-    external: list[str] = field(default_factory=list)
+    external: tuple[str, ...] = ()
 
 
 def read_facts(content: bytes) -> OnnxFacts:
@@ -83,56 +80,112 @@ def read_facts(content: bytes) -> OnnxFacts:
         its inputs, outputs, metadata and external tensors.
 
     Raises:
-        OnnxError: the bytes are not an ONNX model with a graph.
+        OnnxError: the bytes are not an ONNX model with one graph that answers something.
     """
     view = memoryview(content)
-    facts = OnnxFacts()
-    constants: set[str] = set()
-    graphs = 0
-    for number, value in _fields(view):
-        if number == 7:
-            graphs += 1
-            _read_graph(_message(value), facts, constants)
-        elif number == 14:
-            entry = {key: _text(inner) for key, inner in _fields(_message(value)) if key in {1, 2}}
-            facts.metadata[entry.get(1, "")] = entry.get(2, "")
-    if graphs != 1 or not facts.outputs:
+    metadata: dict[str, str] = {}
+    graphs = []
+    for number, value, _ in read_fields(view):
+        if number == _GRAPH:
+            graphs.append(as_message(value))
+        elif number == _METADATA:
+            entry = {key: as_text(inner) for key, inner, _ in read_fields(as_message(value)) if key in {1, 2}}
+            metadata[entry.get(1, "")] = entry.get(2, "")
+    if len(graphs) != 1:
         raise OnnxError("the file is not an ONNX model: it holds no graph", hint="export with torch.onnx.export(...)")
-    facts.inputs = [port for port in facts.inputs if port.name not in constants]
-    facts.external = sorted(set(_external(view, "model", depth=0)))
-    return facts
+    inputs, outputs, constants = _read_graph(graphs[0])
+    if not outputs:
+        raise OnnxError("the ONNX graph answers nothing: it has no outputs", hint="export the model again")
+    return OnnxFacts(
+        inputs=tuple(port for port in inputs if port.name not in constants),
+        outputs=tuple(outputs),
+        metadata=metadata,
+        external=tuple(sorted(set(_external(view, "model", depth=0)))),
+    )
 
 
-def _read_graph(graph: memoryview, facts: OnnxFacts, constants: set[str]) -> None:
-    for number, value in _fields(graph):
-        if number == 5:
-            constants.update(_text(inner) for key, inner in _fields(_message(value)) if key == 8)
-        elif number == 11:
-            facts.inputs.append(_port(_message(value)))
-        elif number == 12:
-            facts.outputs.append(_port(_message(value)))
+def with_input_size(content: bytes, size_wh: tuple[int, int], output_shape: tuple[int, ...]) -> bytes:
+    """The same network for pictures of another size.
+
+    Only the declared sizes change. This works for networks made of convolutions; one that has the size built in fails
+    when a target opens it.
+
+    Args:
+        content: an ONNX file with one input (1, 3, h, w) and one output.
+        size_wh: new width and height in pixels.
+        output_shape: shape of the output at the new size.
+
+    Returns:
+        the changed file.
+
+    Raises:
+        OnnxError: the bytes are not an ONNX model.
+    """
+    view = memoryview(content)
+    entry = read_facts(content).inputs[0].name
+    pieces = []
+    for number, value, raw in read_fields(view):
+        if number == _GRAPH:
+            graph = _resized_graph(as_message(value), entry, (1, 3, size_wh[1], size_wh[0]), output_shape)
+            pieces.append(write_field(_GRAPH, graph))
+        else:
+            pieces.append(bytes(raw))
+    return b"".join(pieces)
 
 
-def _port(message: memoryview) -> Port:
+def _resized_graph(graph: memoryview, entry: str, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> bytes:
+    pieces = []
+    for number, value, raw in read_fields(graph):
+        if number == _OUTPUT:
+            pieces.append(write_field(_OUTPUT, _write_port(_read_port(as_message(value)), output_shape)))
+        elif number == _INPUT and (port := _read_port(as_message(value))).name == entry:
+            pieces.append(write_field(_INPUT, _write_port(port, input_shape)))
+        elif number != _VALUE_INFO:  # notes on sizes in between: optional, and wrong now
+            pieces.append(bytes(raw))
+    return b"".join(pieces)
+
+
+def _read_graph(graph: memoryview) -> tuple[list[Port], list[Port], set[str]]:
+    inputs, outputs, constants = list[Port](), list[Port](), set[str]()
+    for number, value, _ in read_fields(graph):
+        if number == _INITIALIZER:
+            fields = read_fields(as_message(value))
+            constants.update(as_text(inner) for key, inner, _ in fields if key == _TENSOR_NAME)
+        elif number == _INPUT:
+            inputs.append(_read_port(as_message(value)))
+        elif number == _OUTPUT:
+            outputs.append(_read_port(as_message(value)))
+    return inputs, outputs, constants
+
+
+def _read_port(message: memoryview) -> Port:
+    """ValueInfoProto: name = 1, type = 2; TypeProto: tensor = 1; its fields: element = 1, shape = 2; dimension = 1."""
     name, element, shape = "", 0, tuple[int | None, ...]()
-    for number, value in _fields(message):
+    for number, value, _ in read_fields(message):
         if number == 1:
-            name = _text(value)
+            name = as_text(value)
         elif number == 2:
-            for _, tensor in (pair for pair in _fields(_message(value)) if pair[0] == 1):
-                for key, inner in _fields(_message(tensor)):
+            for _, tensor, _ in (found for found in read_fields(as_message(value)) if found[0] == 1):
+                for key, inner, _ in read_fields(as_message(tensor)):
                     if key == 1:
-                        element = _number(inner)
+                        element = as_number(inner)
                     elif key == 2:
-                        shape = tuple(_dimension(_message(side)) for k, side in _fields(_message(inner)) if k == 1)
+                        sides = read_fields(as_message(inner))
+                        shape = tuple(_read_dimension(as_message(side)) for k, side, _ in sides if k == 1)
     if len(shape) > DIMENSIONS_MAX:
         raise OnnxError(f"{name!r} has {len(shape)} dimensions, at most {DIMENSIONS_MAX} are allowed")
     return Port(name=name, element=element, shape=shape)
 
 
-def _dimension(message: memoryview) -> int | None:
-    size = next((_number(value) for key, value in _fields(message) if key == 1), 0)
+def _read_dimension(message: memoryview) -> int | None:
+    size = next((as_number(value) for key, value, _ in read_fields(message) if key == 1), 0)
     return size if 0 < size < 1 << 31 else None
+
+
+def _write_port(port: Port, shape: tuple[int, ...]) -> bytes:
+    sides = b"".join(write_field(1, write_field(1, side)) for side in shape)
+    tensor = write_field(1, port.element) + write_field(2, sides)
+    return write_field(1, port.name.encode()) + write_field(2, write_field(1, tensor))
 
 
 def _external(message: memoryview, kind: str, *, depth: int) -> Iterator[str]:
@@ -140,61 +193,14 @@ def _external(message: memoryview, kind: str, *, depth: int) -> Iterator[str]:
     if depth > NESTING_MAX:
         raise OnnxError(f"the ONNX graph is nested deeper than {NESTING_MAX} levels")
     if kind == "tensor":
-        pairs = [(key, value) for key, value in _fields(message) if key in {8, 13, 14}]
-        if any(key == 13 or (key == 14 and value == 1) for key, value in pairs):
-            yield next((_text(value) for key, value in pairs if key == 8), "") or "a tensor without a name"
+        name, outside = "", False
+        for key, value, _ in read_fields(message):
+            name = as_text(value) if key == _TENSOR_NAME else name
+            outside = outside or key == _EXTERNAL_DATA or (key == _DATA_LOCATION and value == 1)
+        if outside:
+            yield name or "a tensor without a name"
         return
     children = _CHILDREN[kind]
-    for number, value in _fields(message):
+    for number, value, _ in read_fields(message):
         if number in children:
-            yield from _external(_message(value), children[number], depth=depth + 1)
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Field numbers and values of one message: whole numbers, or the bytes of texts, messages and packed lists."""
-    position, end = 0, len(message)
-    while position < end:
-        tag, position = _varint(message, position)
-        number, wire = tag >> 3, tag & 7
-        if wire == 0:
-            value, position = _varint(message, position)
-            yield number, value
-            continue
-        if wire == 2:
-            length, position = _varint(message, position)
-        elif wire in {1, 5}:
-            length = 8 if wire == 1 else 4
-        else:
-            raise OnnxError("the file is not an ONNX model: unknown field encoding")
-        if number == 0 or position + length > end:
-            raise OnnxError("the file is not an ONNX model, or it is cut off")
-        yield number, message[position : position + length]
-        position += length
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    value = 0
-    for index in range(10):
-        if position + index >= len(message):
-            break
-        byte = message[position + index]
-        value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            return value, position + index + 1
-    raise OnnxError("the file is not an ONNX model, or it is cut off")
-
-
-def _message(value: int | memoryview) -> memoryview:
-    if isinstance(value, int):
-        raise OnnxError("the file is not an ONNX model: a number stands where a message belongs")
-    return value
-
-
-def _number(value: int | memoryview) -> int:
-    if not isinstance(value, int):
-        raise OnnxError("the file is not an ONNX model: bytes stand where a number belongs")
-    return value
-
-
-def _text(value: int | memoryview) -> str:
-    return bytes(_message(value)).decode("utf-8", "replace")
+            yield from _external(as_message(value), children[number], depth=depth + 1)

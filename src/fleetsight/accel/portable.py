@@ -14,9 +14,10 @@ from pathlib import Path
 
 from fleetsight.accel.card import Card, format_card, parse_card
 from fleetsight.accel.licence import refuse_restricted
-from fleetsight.accel.onnx_file import FLOAT32, OnnxFacts, read_facts
+from fleetsight.accel.onnx_file import FLOAT32, OnnxFacts, read_facts, with_input_size
 from fleetsight.errors import Error
 from fleetsight.vision.heads import COLUMNS_BEFORE_CLASSES, cells
+from fleetsight.vision.letterbox import fit
 
 MODEL_FILE = "model.onnx"
 CARD_FILE = "card.json"
@@ -74,6 +75,47 @@ class PortableModel:
         """Shape of one batch: (1, 3, h, w)."""
         width, height = self.card.input_size_wh
         return (1, 3, height, width)
+
+    def trimmed(self, image_wh: tuple[int, int]) -> "PortableModel":
+        """The same model without the padding that images of one size would leave.
+
+        A 640 x 360 clip fills 416 x 234 of a 416 x 416 input; trimmed to 416 x 256 the network does 38 % less work and
+        sees the same pixels.
+
+        Args:
+            image_wh: width and height of the images in pixels.
+
+        Returns:
+            a model in memory with a smaller input, or this one when it is not resizable or nothing can go.
+        """
+        card = self.card
+        if not card.resizable or card.task != "detect":
+            return self
+        content, step = fit(image_wh, card.input_size_wh).content_wh, max(card.strides)
+        width, height = (
+            min(full, -(-side // step) * step) for side, full in zip(content, card.input_size_wh, strict=True)
+        )
+        return self if (width, height) == card.input_size_wh else self.resized((width, height))
+
+    def resized(self, size_wh: tuple[int, int]) -> "PortableModel":
+        """The same network for an input of another size.
+
+        Args:
+            size_wh: width and height in pixels, multiples of the strides.
+
+        Returns:
+            a model in memory, its digest that of the changed bytes.
+
+        Raises:
+            ModelError: it is not a detector.
+            CardError: the size is not a multiple of the strides.
+        """
+        if self.card.task != "detect":
+            raise ModelError(f"model {self.name!r} is no detector: its input has one size")
+        card = replace(self.card, input_size_wh=size_wh)
+        onnx = with_input_size(self.onnx, size_wh, head_shape(card))
+        card = replace(card, sha256=hashlib.sha256(onnx).hexdigest())
+        return PortableModel(folder=self.folder, card=card, onnx=onnx, facts=check_onnx(onnx, card))
 
     @classmethod
     def load(cls, folder: Path | str, *, allow_restricted_licence: bool = False) -> "PortableModel":
@@ -182,6 +224,19 @@ def check_onnx(onnx: bytes, card: Card) -> OnnxFacts:
     return facts
 
 
+def head_shape(card: Card) -> tuple[int, int, int]:
+    """Shape of the answer of a detector.
+
+    Args:
+        card: card of a detector.
+
+    Returns:
+        (1, n, c): n cells over all strides, c numbers per cell.
+    """
+    columns = COLUMNS_BEFORE_CLASSES[card.decoder] + len(card.labels)
+    return (1, len(cells(card.input_size_wh, card.strides)), columns)
+
+
 def refuse_pickle(content: bytes, *, name: str) -> None:
     """Refuse bytes that some loader would unpickle.
 
@@ -207,8 +262,7 @@ def _check_outputs(facts: OnnxFacts, card: Card) -> None:
         if len(shapes[0]) != 2 or shapes[0][0] not in {None, 1} or shapes[0][1] is None:
             raise ModelError(f"an embedder answers (1, d), the model answers {facts.outputs[0]}")
         return
-    columns = COLUMNS_BEFORE_CLASSES[card.decoder] + len(card.labels)
-    wanted = (1, len(cells(card.input_size_wh, card.strides)), columns)
+    wanted = head_shape(card)
     if not _fits(shapes[0], wanted):
         raise ModelError(
             f"decoder {card.decoder!r} with {len(card.labels)} labels reads {wanted}, the model answers {facts.outputs[0]}",

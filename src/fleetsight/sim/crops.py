@@ -82,6 +82,8 @@ def crop_of(designs: Sequence[Design], label: int, rng: np.random.Generator) -> 
     if rng.random() < CLEAN_SHARE:
         return _clean(designs[label], rng)
     canvas = _scene(designs, label, rng)
+    if not (canvas.owner == 0).any():  # a thin pouch, seen edge-on and small
+        return _clean(designs[label], rng)
     picture = _as_filmed(canvas.rgb, rng)
     return _cut(picture, canvas.owner == 0, rng)
 

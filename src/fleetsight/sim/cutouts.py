@@ -102,7 +102,7 @@ def _cut_out(path: Path) -> tuple[Image, NDArray[np.bool_]]:
         apart = np.abs(rgb.astype(np.int16) - rgb[0, 0].astype(np.int16)).max(axis=2)
         cover = apart > PLAIN_RIM
         corners = apart[[0, 0, -1, -1], [0, -1, 0, -1]]
-        if int(corners.max()) > PLAIN_RIM:  # the print goes to the edge
+        if int(corners.max()) > PLAIN_RIM or not cover.any():  # the print goes to the edge
             cover = np.ones_like(cover)
     rows, columns = np.flatnonzero(cover.any(axis=1)), np.flatnonzero(cover.any(axis=0))
     if len(rows) < 4 or len(columns) < 4:

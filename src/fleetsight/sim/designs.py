@@ -80,7 +80,7 @@ class _Form:
     glass: Colour  # shoulder of a bottle, what its content looks like
     label: tuple[float, float]  # of a bottle: from, to, as shares of the height from the top
     shoulder: float  # of a bottle: where it begins, share of the height from the bottom
-    cap_tells: bool  # cap of a bottle, rim of a can in the flavour's colour
+    cap_tells: bool  # cap of a bottle in the flavour's colour, broad rim of a can
 
 
 def make_designs(seed: int, *, count: int = 48) -> tuple[Design, ...]:
@@ -312,7 +312,7 @@ def _wrap(style: Style, flavour: Flavour, form: _Form, size_px: tuple[int, int])
     wrap[rows] = np.roll(ring, ring.shape[1] // 2 - round(face.shape[1] / 2), axis=1)
     edge = max(2, _px(5))
     if form.shape == CAN:
-        wrap[edge : 3 * edge] = flavour.accent if form.cap_tells else style.second
+        wrap[edge : (3 if form.cap_tells else 2) * edge] = flavour.accent  # tells the sort from every side
         wrap[:edge] = form.metal
         wrap[-edge // 2 :] = tinted(form.metal, -0.2)
     else:

@@ -146,7 +146,12 @@ def scaled(designs: Sequence[Design], factor: float) -> tuple[Design, ...]:
     if factor == 1.0:
         return tuple(designs)
     return tuple(
-        replace(d, size_mm=(d.size_mm[0] * factor, d.size_mm[1] * factor, d.size_mm[2] * factor)) for d in designs
+        replace(
+            d,
+            size_mm=(d.size_mm[0] * factor, d.size_mm[1] * factor, d.size_mm[2] * factor),
+            profile_mm=tuple((height * factor, radius * factor) for height, radius in d.profile_mm),
+        )
+        for d in designs
     )
 
 

@@ -23,6 +23,8 @@ SHARPNESS = (
     0.35  # in halvings: how much finer than one texel per pixel a print may be read before its reduced copy is taken
 )
 PILLOW_STEP = 3  # rays of a pillow are cast every so many window pixels and interpolated
+FARTHEST_MM = 5000.0  # no product is seen from farther away
+NEWTON_STEPS = 6  # 0.1 mm at the sizes seen
 
 Vector = NDArray[np.float64]
 Field = NDArray[np.float32]
@@ -305,16 +307,18 @@ def paint_pillow(
         return
     side = -1.0 if behind else 1.0
     rows, columns = window.mask.shape
-    x, y, missed = _meet_sheet(window, size_mm, side)
+    x, y, before, missed = _meet_sheet(window, size_mm, side)
     slope_x, slope_y = x * (1 - y * y) * (2 * depth / width), (1 - x * x) * y * (2 * depth / height)
     lamp = window.light.tolist()
     facing = (slope_x * lamp[0] + slope_y * lamp[1] - side * lamp[2]) / np.sqrt(
         slope_x * slope_x + slope_y * slope_y + 1
     )
     size = (x.shape[1] * PILLOW_STEP, x.shape[0] * PILLOW_STEP)
-    fields = cv2.resize(np.dstack([x, y, facing, missed]), size, interpolation=cv2.INTER_LINEAR)[:rows, :columns]
-    x, y, facing, missed = (np.asarray(field, np.float32) for field in cv2.split(fields))
-    hit = (np.abs(x) <= 1) & (np.abs(y) <= 1) & (missed < 0.5)
+    fields = cv2.resize(np.dstack([x, y, facing, before + 50 * missed]), size, interpolation=cv2.INTER_LINEAR)[
+        :rows, :columns
+    ]
+    x, y, facing, beyond = (np.asarray(field, np.float32) for field in cv2.split(fields))
+    hit = (np.abs(x) <= 1) & (np.abs(y) <= 1) & (beyond <= 0)
     ends = window.project(
         np.array([[-width / 2, height / 2, 0], [width / 2, height / 2, 0], [0, 0, 0], [0, height, 0]])
     )
@@ -339,10 +343,10 @@ def _sheet_in_sight(window: Window, size_mm: tuple[float, float, float], *, behi
     return bool(max(toward, rim_x, rim_y) > 0)
 
 
-def _meet_sheet(window: Window, size_mm: tuple[float, float, float], side: float) -> tuple[Field, Field, Field]:
+def _meet_sheet(window: Window, size_mm: tuple[float, float, float], side: float) -> tuple[Field, Field, Field, Field]:
     """Where rays, one every PILLOW_STEP window pixels, come down on a sheet.
 
-    The sheet bounds a nearly convex body, so Newton's steps from outside approach it without overshooting; five reach 0.1 mm at the sizes seen.
+    A sheet bounds a nearly convex body, so Newton's steps from where the ray enters the pouch's block approach it without overshooting.
 
     Args:
         window: gives the rays.
@@ -351,6 +355,7 @@ def _meet_sheet(window: Window, size_mm: tuple[float, float, float], side: float
 
     Returns:
         x, y: (h, w) float32, -1 to 1 between the seams.
+        before: (h, w) float32 mm, negative where the ray enters on this sheet's side of the other.
         missed: (h, w) float32, 1 where the ray passes by.
     """
     width, height, depth = size_mm
@@ -362,12 +367,23 @@ def _meet_sheet(window: Window, size_mm: tuple[float, float, float], side: float
     )
     dx, dy, dz = window.rays(across, down)
     dx, dy, dz = dx * (2 / width), dy * (2 / height), dz * side
-    along = (-bulge - oz) / np.where(np.abs(dz) < 0.02, np.float32(0.02), dz)
-    for _ in range(5):
+    along = np.maximum(np.maximum(_entry(ox, dx, 1.0), _entry(oy, dy, 1.0)), _entry(oz, dz, bulge))
+    before = np.zeros_like(dx)
+    for step in range(NEWTON_STEPS):
         x, y = np.clip(along * dx + ox, -1.4, 1.4), np.clip(along * dy + oy, -1.4, 1.4)
         on_x, on_y = (1 - x * x) * bulge, 1 - y * y
         value = along * dz + oz + on_x * on_y
+        if step == 0:
+            before = value
         gain = dz - (2 * bulge) * x * on_y * dx - 2 * on_x * y * dy
         along -= value / np.maximum(gain, 0.05)
     missed = ((gain < 0.02) | (np.abs(value) > 2.0)).astype(np.float32)
-    return along * dx + ox, along * dy + oy, missed
+    return np.clip(along * dx + ox, -3, 3), np.clip(along * dy + oy, -3, 3), before, missed
+
+
+def _entry(eye: float, direction: Field, reach: float) -> Field:
+    """How far along a ray it comes between two planes at -reach and reach; very early when it has always been."""
+    if abs(eye) <= reach:
+        return np.full_like(direction, -1e6)
+    toward = -direction if eye > 0 else direction
+    return np.asarray(np.minimum((abs(eye) - reach) / np.maximum(toward, 1e-5), FARTHEST_MM), np.float32)

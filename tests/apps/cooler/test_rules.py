@@ -75,7 +75,9 @@ def test_the_basket_is_never_negative_and_never_more_than_was_taken(acts: list[t
 
 
 @given(st.floats(0, 10), st.floats(0, 3), st.floats(0, 3), st.floats(0, 3), st.floats(0, 3))
-def test_the_moment_of_an_act_lies_in_its_gap(start: float, touch: float, left: float, rest: float, length: float) -> None:
+def test_the_moment_of_an_act_lies_in_its_gap(
+    start: float, touch: float, left: float, rest: float, length: float
+) -> None:
     gap = Gap(start, start + touch, start + touch + length, left_s=start + left, rested_s=start + rest)
     for kind in (Kind.TAKE, Kind.PUT_BACK):
         assert gap.start_s <= moment(kind, gap) <= gap.end_s

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.accel.portable import PortableModel
+from fleetsight.accel.portable import PortableModel, head_shape
 from fleetsight.accel.session import ClosedError, Outputs, Precision, TargetError, check_batch
-from fleetsight.vision.heads import COLUMNS_BEFORE_CLASSES, cells
 
 NAME = "null"
 
@@ -104,5 +103,4 @@ def _output_shape(model: PortableModel) -> tuple[int, ...]:
     card = model.card
     if card.decoder == "none":
         return (1, model.facts.outputs[0].shape[1] or 1)
-    columns = COLUMNS_BEFORE_CLASSES[card.decoder] + len(card.labels)
-    return (1, len(cells(card.input_size_wh, card.strides)), columns)
+    return head_shape(card)

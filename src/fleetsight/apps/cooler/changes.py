@@ -96,7 +96,7 @@ def same_product(was: Reading, now: Reading) -> bool:
     if was.vector is None or now.vector is None:
         return agree > 0.25
     cosine = float(was.vector @ now.vector)
-    return cosine > SAME_COSINE and (was.best == now.best or agree > 0.15) or (was.best == now.best and agree > 0.3)
+    return (cosine > SAME_COSINE and (was.best == now.best or agree > 0.15)) or (was.best == now.best and agree > 0.3)
 
 
 def measure(place: Place, before: Run, after: Run) -> Shift | None:

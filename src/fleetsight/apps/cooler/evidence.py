@@ -104,7 +104,7 @@ def _strip(event: Event, frames: dict[float, Image]) -> Image:
     for offset in sorted(frames):
         image = frames[offset]
         width = round(image.shape[1] * STRIP_HEIGHT_PX / image.shape[0])
-        cell = cv2.resize(image, (width, STRIP_HEIGHT_PX), interpolation=cv2.INTER_AREA)
+        cell = cv2.resize(image, (width, STRIP_HEIGHT_PX), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         _caption(cell, f"{event.at_s + offset:.1f} s", (5, STRIP_HEIGHT_PX - 7), (255, 255, 255))
         cells.append(cell)
     return np.concatenate(cells, axis=1)

@@ -63,13 +63,13 @@ class LabelIdentifier:
     def __init__(self, labels: tuple[str, ...]) -> None:
         self._labels = labels
 
-    def read(self, place: Place, run: Run) -> Reading | None:
+    def read(self, place: Place, run: Run) -> Reading | None:  # noqa: ARG002 a label needs no picture of the place
         """The label of the run; see `Identifier.read`."""
         if not run.present:
             return None
         return Reading(probabilities={self._labels[run.label]: min(0.999, max(run.score, 0.5))})
 
-    def rows(self, sku: str | None) -> float:
+    def rows(self, sku: str | None) -> float:  # noqa: ARG002 labels come without sizes
         """Round products: as deep as wide."""
         return 1.05
 

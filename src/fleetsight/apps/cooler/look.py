@@ -91,7 +91,7 @@ class Look:
             calm = (changed | moving) == 0
             np.add(self._rest, REST_RATE * (level - self._rest), out=self._rest, where=calm)
         self._leftover = changed & (1 - hidden)
-        self._sums = tuple(cv2.integral(mask) for mask in (changed, moving, hidden))
+        self._sums = tuple(cv2.integral(mask).astype(np.int32, copy=False) for mask in (changed, moving, hidden))
 
     def shares(self, boxes_xyxy_px: NDArray[np.float32]) -> Shares:
         """How much of each box is changed, moving and hidden in the current frame.

@@ -78,7 +78,7 @@ def _event(change: Change, facts: SessionFacts, held: Mapping[str, int]) -> Even
     native = facts.native.get(change.place.place_id)
     if change.kind is Kind.PUT_BACK:
         return _put_back(change, native, facts.role, held)
-    weights = {native: NATIVE_WEIGHT} if native is not None else {}
+    weights: dict[str | None, float] = {native: NATIVE_WEIGHT} if native is not None else {}
     ranked = _ranked(change.reading.probabilities, weights)
     sku = ranked[0].sku
     kind = change.kind if sku is not None else Kind.UNKNOWN

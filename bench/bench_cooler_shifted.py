@@ -1,0 +1,8 @@
+"""Claim: the same figures where cameras, light, products and encoding lie beyond the ranges of training."""
+
+from suite_table import measure
+
+from fleetsight.apps.cooler.score import Suite
+
+if __name__ == "__main__":
+    measure(Suite("shifted", seed=20261121, sessions=136), "cooler_shifted")
