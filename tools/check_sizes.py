@@ -12,7 +12,7 @@ MODULE_LINES = 600
 FUNCTION_LINES = 70
 PARAMETERS = 5
 POSITIONAL_PARAMETERS = 2
-PACKAGE_MODULES = 14  # ten is the aim
+PACKAGE_MODULES = 15  # about ten is the aim
 SHIPPED_MODEL_BYTES = 4_000_000
 NAMELESS = frozenset(
     {"utils", "util", "helpers", "helper", "common", "misc", "core", "base", "types", "const", "manager"}

@@ -41,10 +41,10 @@ def test_what_is_too_large_or_says_nothing_is_named(tmp_path: Path, name: str, t
 
 
 def test_a_package_of_too_many_modules_is_named(tmp_path: Path) -> None:
-    for number in range(15):
+    for number in range(16):
         (tmp_path / f"part_{number}.py").touch()
     (tmp_path / "__init__.py").touch()
-    assert "15 modules" in check(tmp_path).stdout
+    assert "16 modules" in check(tmp_path).stdout
 
 
 def test_weights_that_are_too_large_are_named(tmp_path: Path) -> None:

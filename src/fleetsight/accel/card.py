@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from fleetsight.accel.licence import refuse_restricted
 from fleetsight.errors import Error
 from fleetsight.vision.letterbox import Place
 
@@ -99,14 +98,6 @@ class Card:
         odd = [stride for stride in self.strides if any(side % stride for side in self.input_size_wh)]
         if odd:
             raise CardError(f"input_size_wh {self.input_size_wh} is not a multiple of the strides {odd}")
-
-    def check_licence(self) -> None:
-        """Refuse a restricted licence.
-
-        Raises:
-            LicenceError: the licence or one in the lineage is restricted.
-        """
-        refuse_restricted({"licence": self.licence, "lineage": self.lineage}, model=self.name)
 
 
 def _is_number(value: Any) -> bool:

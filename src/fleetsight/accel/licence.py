@@ -21,7 +21,6 @@ _RESTRICTED = (
         ),
     ),
     ("field-of-use", re.compile(r"\bpml\b|\brail\b|openrail|dinov3", re.IGNORECASE)),
-    ("unknown", re.compile(r"^\s*(unknown|none|n/?a|proprietary|\?+)?\s*$", re.IGNORECASE)),
 )
 
 

@@ -76,6 +76,15 @@ class PortableModel:
         width, height = self.card.input_size_wh
         return (1, 3, height, width)
 
+    def check_licence(self) -> None:
+        """Refuse a restricted lineage, named by the card or by the ONNX file itself.
+
+        Raises:
+            LicenceError: some licence is restricted.
+        """
+        named = {"licence": self.card.licence, "lineage": self.card.lineage, "ONNX metadata": self.facts.metadata}
+        refuse_restricted(named, model=self.name)
+
     def trimmed(self, image_wh: tuple[int, int]) -> "PortableModel":
         """The same model without the padding that images of one size would leave.
 
@@ -136,19 +145,18 @@ class PortableModel:
         """
         root = Path(folder)
         _check_entries(root)
-        card = parse_card(_read(root / CARD_FILE, CARD_BYTES_MAX))
-        onnx = _read(root / MODEL_FILE, MODEL_BYTES_MAX)
+        card = parse_card(read_plain(root / CARD_FILE, CARD_BYTES_MAX))
+        onnx = read_plain(root / MODEL_FILE, MODEL_BYTES_MAX)
         digest = hashlib.sha256(onnx).hexdigest()
         if digest != card.sha256:
             raise ModelError(
                 f"{root / MODEL_FILE} has SHA-256 {digest}, the card says {card.sha256 or 'nothing'}",
                 hint="the file was changed or damaged: fetch the folder again",
             )
-        facts = check_onnx(onnx, card)
+        model = cls(folder=root, card=card, onnx=onnx, facts=check_onnx(onnx, card))
         if not allow_restricted_licence:
-            card.check_licence()
-            refuse_restricted({"ONNX metadata": facts.metadata}, model=card.name)
-        return cls(folder=root, card=card, onnx=onnx, facts=facts)
+            model.check_licence()
+        return model
 
     @classmethod
     def save(
@@ -174,7 +182,7 @@ class PortableModel:
         root = Path(folder)
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise ModelError(f"{root} exists already", hint="remove it or choose another name")
-        content = onnx if isinstance(onnx, bytes) else _read(Path(onnx), MODEL_BYTES_MAX)
+        content = onnx if isinstance(onnx, bytes) else read_plain(Path(onnx), MODEL_BYTES_MAX)
         refuse_pickle(content, name=str(onnx) if isinstance(onnx, Path) else MODEL_FILE)
         full_card = replace(card, sha256=hashlib.sha256(content).hexdigest())
         root.parent.mkdir(parents=True, exist_ok=True)
@@ -301,8 +309,19 @@ def _check_entries(root: Path) -> None:
             )
 
 
-def _read(path: Path, bytes_max: int) -> bytes:
-    """Read one plain file, at most so many bytes of it."""
+def read_plain(path: Path, bytes_max: int) -> bytes:
+    """Read one plain file.
+
+    Args:
+        path: the file; pipes, devices and folders are refused.
+        bytes_max: a larger file is refused.
+
+    Returns:
+        its bytes.
+
+    Raises:
+        ModelError: it cannot be read, is not a plain file, or is too large.
+    """
     try:
         # Without O_NONBLOCK opening a named pipe would wait for its writer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

@@ -5,8 +5,6 @@ one JSON object there when the command was given ``--json``. Importing this modu
 models) is imported inside the command that needs it.
 """
 
-import importlib
-import importlib.util
 import json
 import sys
 from collections.abc import Iterator
@@ -18,6 +16,10 @@ import typer
 from typer.core import TyperGroup
 
 from fleetsight import settings as settings_file
+from fleetsight.cli.cooler import cooler_app
+from fleetsight.cli.model import model_app
+from fleetsight.cli.sim import sim_app
+from fleetsight.cli.train import train_app
 from fleetsight.errors import Error
 
 EXIT_ERROR = 2
@@ -80,10 +82,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-# TEMPORARY while the groups are being written: those that are there. Becomes four plain imports.
-for _group in ("cooler", "model", "sim", "train"):
-    if importlib.util.find_spec(f"fleetsight.cli.{_group}"):
-        app.add_typer(getattr(importlib.import_module(f"fleetsight.cli.{_group}"), f"{_group}_app"), name=_group)
+app.add_typer(cooler_app, name="cooler")
+app.add_typer(model_app, name="model")
+app.add_typer(sim_app, name="sim")
+app.add_typer(train_app, name="train")
 
 
 @app.callback()

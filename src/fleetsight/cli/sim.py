@@ -43,7 +43,7 @@ def cooler(
 
 @sim_app.command()
 def scenarios(as_json: JsonFlag = False) -> None:
-    """List the scenarios: what the shopper does and what must come out."""
+    """List the scenarios, in the order in which suites take turns."""
     from fleetsight.sim.scenarios import SCENARIOS
 
     if as_json:

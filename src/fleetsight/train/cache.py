@@ -103,8 +103,8 @@ def crop_record(sample: CropSample, fit_wh: tuple[int, int]) -> Record:
     """
     image, _ = _shrink(sample.image, fit_wh)
     arrays: dict[str, NDArray[Any]] = {
-        "design": np.int32(sample.design).reshape(()),
-        "family": np.int32(sample.family).reshape(()),
+        "design": np.int64(sample.design).reshape(()),
+        "family": np.int64(sample.family).reshape(()),
         "gallery": np.bool_(sample.gallery).reshape(()),
     }
     return Record(image, arrays)
@@ -206,9 +206,12 @@ class Cache:
     def __init__(self, folder: Path, shards: int) -> None:
         self._jpegs: list[NDArray[np.uint8]] = []
         self._arrays: list[dict[str, NDArray[Any]]] = []
+        self.shard_spans: list[tuple[int, int]] = []  # first and one past the last sample of each shard
         for index in range(shards):
             with np.load(shard_path(folder, index), allow_pickle=False) as columns:
+                start = len(self._jpegs)
                 self._add(dict(columns))
+                self.shard_spans.append((start, len(self._jpegs)))
 
     def _add(self, columns: dict[str, NDArray[Any]]) -> None:
         blobs = np.split(columns["jpeg"], columns["jpeg_ends"][:-1])
@@ -231,6 +234,11 @@ class Cache:
         if image is None:
             raise CacheError(f"sample {index} of the cache cannot be decoded", hint="remove the cache folder and rerun")
         return Record(np.asarray(image, dtype=np.uint8), self._arrays[index])
+
+    @property
+    def arrays(self) -> list[dict[str, NDArray[Any]]]:
+        """The small arrays of every sample, in order."""
+        return self._arrays
 
     def column(self, name: str) -> NDArray[Any]:
         """Stack one scalar array over all samples, without decoding pictures."""

@@ -6,11 +6,12 @@ text playlist into other files. The walk over the outermost boxes (``inspect``) 
 
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import BinaryIO
 
 from fleetsight.video.media_error import MediaEmptyError, MediaFormatError, MediaTruncatedError
+from fleetsight.video.seal import Seal, check_seal
 
 SNIFF_BYTES = 4096
 BOXES_MAX = 100_000  # a box per 0.1 s of fragmented MP4 would be 2.8 hours
@@ -41,6 +42,7 @@ class Structure:
         truncated: the file certainly ends too early.
         damaged: the outermost structure is broken before the end of the file.
         declares_length: the header is of a kind that knows how long the whole clip is; libav guesses for the others.
+        altered: bytes differ from those that were sealed when we wrote the clip.
     """
 
     kind: Kind
@@ -49,6 +51,10 @@ class Structure:
     truncated: bool = False
     damaged: bool = False
     declares_length: bool = True
+    altered: bool = False
+
+
+SUFFIXES = {Kind.MP4: ".mp4", Kind.MATROSKA: ".mkv", Kind.MPEGTS: ".ts"}
 
 
 def sniff(head: bytes) -> Kind:
@@ -89,12 +95,16 @@ def inspect(file: BinaryIO) -> Structure:
     """
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
-    kind = sniff(file.read(SNIFF_BYTES))
+    head = file.read(SNIFF_BYTES)
+    kind = sniff(head)
+    seal = check_seal(file, head, SUFFIXES[kind])
     if kind is Kind.MP4:
-        return _inspect_mp4(file, size_bytes)
-    if kind is Kind.MATROSKA:
-        return _inspect_matroska(file, size_bytes)
-    return Structure(kind, size_bytes, truncated=size_bytes % TS_PACKET_BYTES != 0, declares_length=False)
+        structure = _inspect_mp4(file, size_bytes)
+    elif kind is Kind.MATROSKA:
+        structure = _inspect_matroska(file, size_bytes)
+    else:
+        structure = Structure(kind, size_bytes, truncated=size_bytes % TS_PACKET_BYTES != 0, declares_length=False)
+    return replace(structure, truncated=structure.truncated or seal is Seal.MISSING, altered=seal is Seal.BROKEN)
 
 
 def _is_mpegts(head: bytes) -> bool:

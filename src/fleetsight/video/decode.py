@@ -33,6 +33,9 @@ from fleetsight.video.timeline import NS, Timeline, standard_rate
 __all__ = ["ClipInfo", "ClipReader", "DecodeSummary", "Limits", "MediaError"]
 
 RATE_MIN_HZ = Fraction(1, 10)  # a declared rate below is a slip of the header
+STOPPED = {
+    "frames": "limit_frames", "memory": "limit_memory", "pixels": "limit_pixels", "corrupt": "corrupt_container"
+}  # fmt: skip
 LOG = logging.getLogger(__name__)
 
 
@@ -141,8 +144,7 @@ class ClipReader:
         counters = message.payload
         self._tally.counters = {name: value for name, value in counters.items() if isinstance(value, int)}
         stopped = counters.get("stopped") if message.kind is wire.Kind.END else counters.get("cause", "crashed")
-        reasons = {None: None, "frames": "limit_frames", "memory": "limit_memory", "pixels": "limit_pixels"}
-        self._tally.stopped = reasons.get(stopped, "decoder_crashed")
+        self._tally.stopped = STOPPED.get(stopped, "decoder_crashed") if stopped is not None else None
 
 
 def _look(path: Path) -> Structure:

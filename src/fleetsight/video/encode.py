@@ -2,6 +2,7 @@
 
 The container follows the name's ending: .mp4 (index in front, so that a cut costs only the tail; or fragmented), .mkv, .ts.
 A constant rate is written in a time base that holds it exactly wherever the container can (MP4, MPEG-TS; Matroska rounds to 1 ms).
+It ends with a ``seal``, so that a reader knows whether a byte is missing or changed.
 The file appears under its name only when it is whole.
 """
 
@@ -19,6 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fleetsight.video.media_error import MediaEncodeError
+from fleetsight.video.seal import ANNOUNCEMENT, make_seal
 from fleetsight.video.timeline import NS
 from fleetsight.vision.image import Image
 
@@ -76,7 +78,10 @@ def write_clip(  # noqa: PLR0913 - every value describes the one clip, and calle
             tick = 1 / rate_hz if pts_ns is None else FINE_TICK
             stream = _add_stream(out, codec, crf, rate_hz, tick)
             stamps = count() if pts_ns is None else _ticks(pts_ns)
+            out.metadata["service_provider" if path.suffix == ".ts" else "comment"] = ANNOUNCEMENT
             written = _encode(out, stream, frames, stamps)
+        with draft.open("r+b") as file:
+            file.write(make_seal(file, path.suffix))
         draft.replace(path)
     except av.error.FFmpegError as error:
         raise MediaEncodeError(f"cannot write {path.name}: {error}") from error

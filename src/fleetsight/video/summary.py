@@ -48,7 +48,7 @@ class DecodeSummary:
     Attributes:
         frames: pictures delivered.
         decoded_fraction: 0..1, see ``summarise``.
-        degraded: reasons, sorted: "truncated", "corrupt_packets", "corrupt_container", "timestamps_repaired", "gap",
+        degraded: reasons, sorted: "truncated", "corrupt_packets", "corrupt_container", "altered", "timestamps_repaired", "gap",
             "limit_frames", "limit_duration", "limit_cpu", "limit_wall", "limit_memory", "limit_pixels", "decoder_crashed",
             "unread" (the caller stopped early), and those of HARMLESS.
     """
@@ -91,6 +91,7 @@ def summarise(info: ClipInfo, structure: Structure, timeline: Timeline, tally: T
         "corrupt_packets": broken + tally.corrupt_frames > 0 and counters.get("no_memory", 0) == 0,
         "limit_memory": counters.get("no_memory", 0) > 0,
         "corrupt_container": structure.damaged or counters.get("broken_reads", 0) > 0,
+        "altered": structure.altered,
         "timestamps_repaired": timeline.repaired > 0,
         "gap": timeline.longest_step_ns > GAP_NS,
         "variable_rate": timeline.is_variable,
@@ -110,6 +111,8 @@ def parse_duration_tag(tag: str | None) -> float | None:
 
 
 def _fraction(info: ClipInfo, structure: Structure, timeline: Timeline, tally: Tally) -> float:
+    if not tally.frames:
+        return 0.0
     shares = []
     if info.declared_frames:
         due = info.declared_frames - tally.counters.get("discarded", 0)

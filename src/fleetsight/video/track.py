@@ -105,10 +105,8 @@ class _Motion:
 
     def __init__(self, box: NDArray[np.float32], settings: TrackSettings) -> None:
         self._settings = settings
-        self.edges: COAST_S = 0.25  # what is out of sight slows down: a box that a hand covers bit by bit only seems to move
-FloatVector = box.astype(np.float64)
-        self._speed: COAST_S = 0.25  # what is out of sight slows down: a box that a hand covers bit by bit only seems to move
-FloatVector = np.zeros(4)
+        self.edges: FloatVector = box.astype(np.float64)
+        self._speed: FloatVector = np.zeros(4)
         self._pp = settings.position_noise**2
         self._pv = 0.0
         self._vv = settings.agility**2

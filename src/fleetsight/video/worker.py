@@ -5,6 +5,7 @@ at the clip. Everything that depends on the file happens here, everything that i
 the parent. Errors of single packets are counted and decoding goes on; the first picture decides the size of all others.
 """
 
+import errno
 import io
 import json
 import logging
@@ -196,13 +197,24 @@ def main() -> None:
         outlet.send(wire.pack(wire.Kind.END, _decode(config, outlet, log, walled=walled)))
     except RefusalError as refusal:
         outlet.send(_failure(refusal.cause, refusal.detail, log))
-    except MemoryError:
-        outlet.send(_failure("memory", "out of memory", log))
-    except PermissionError as error:
-        outlet.send(_failure("forbidden", str(error), log))
-    except (OSError, ValueError, ArithmeticError, LookupError, RuntimeError, TypeError) as error:
-        cause = "memory" if log.no_memory else "corrupt"
-        outlet.send(_failure(cause, f"{type(error).__name__}: {error}", log))
+    except (
+        av.error.FFmpegError,
+        OSError,
+        EOFError,
+        MemoryError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+    ) as error:
+        outlet.send(_failure(_cause(error, log), f"{type(error).__name__}: {error}", log))
+
+
+def _cause(error: Exception, log: _DecoderLog) -> str:
+    """Tell want of memory and forbidden calls from damage; libav reports all of them as damage when it can."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM or log.no_memory:
+        return "memory"
+    return "forbidden" if isinstance(error, PermissionError) else "corrupt"
 
 
 def _listen() -> _DecoderLog:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.sim.scripts import PEAK_OVER_MEAN, ArmTrack, Event, Fall, Held, Key, Phase, Stay, Thing
-from fleetsight.sim.shelf import Item
-from fleetsight.sim.sleeves import ArmLook, make_look
+from fleetsight.sim.shoppers.scripts import PEAK_OVER_MEAN, ArmTrack, Event, Fall, Held, Key, Phase, Stay, Thing
+from fleetsight.sim.cooler.shelf import Item
+from fleetsight.sim.shoppers.sleeves import ArmLook, make_look
 from fleetsight.sim.solids import Pose
-from fleetsight.sim.stage import Stage
+from fleetsight.sim.shoppers.stage import Stage
 
 OUTSIDE_MM = 215.0
 """A grip this far outside the picture shows neither hand nor product."""
@@ -192,12 +192,11 @@ class Visit:
         moved = replace(item, facing=facing, slot=slot)
         stage.rows[facing].insert(0, moved)
         known = item.design < stage.catalog_count
-        came_in = isinstance(phases[0], Held) and len(phases) == 3
         kind = "put_back" if known else "foreign_item"
         event = Event(
             kind, item.design if known else -1, 1, rest_s, (inward_s, rest_s), (item.item_id,), facing
         )
-        self.pending.append((event, item, ended if came_in or held.from_s == self.keys[0].at_s else None))
+        self.pending.append((event, item, ended if held.from_s == self.keys[0].at_s else None))
         self._wait(0.12, open_share=0.6)
         self._move(grip + [0.0, 4.0, -70.0], bow=False, open_share=0.7, least_s=SETTLE_S)
 

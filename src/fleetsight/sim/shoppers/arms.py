@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetsight.sim.camera import Camera
-from fleetsight.sim.sleeves import ArmLook, arm_texture
+from fleetsight.sim.shoppers.sleeves import ArmLook, arm_texture
 from fleetsight.sim.solids import Canvas
 
 HAND_OWNER = 20_000

@@ -13,9 +13,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.sim.arms import HandPose
-from fleetsight.sim.shelf import Item
-from fleetsight.sim.sleeves import ArmLook
+from fleetsight.sim.cooler.optics import Lens
+from fleetsight.sim.shoppers.arms import HandPose
+from fleetsight.sim.cooler.shelf import Item
+from fleetsight.sim.shoppers.sleeves import ArmLook
 from fleetsight.sim.solids import Pose
 
 GRAVITY_MM_S2 = 9810.0
@@ -217,17 +218,6 @@ class Event:
     window_s: tuple[float, float]
     items: tuple[int, ...]
     facing: int
-
-
-@dataclass(frozen=True)
-class Lens:
-    """Something that happens to the whole picture: "door" closed, camera "cover"ed, "shake"."""
-
-    kind: str
-    from_s: float
-    to_s: float
-    strength: float
-    seed: int
 
 
 @dataclass(frozen=True)

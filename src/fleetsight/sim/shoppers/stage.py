@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from fleetsight.sim.camera import Camera
 from fleetsight.sim.designs import Design
+from fleetsight.sim.cooler.optics import Lens
 from fleetsight.sim.knobs import Knobs
-from fleetsight.sim.scripts import ArmTrack, Event, Held, Lens, Phase, Script, Stay, pose_at
-from fleetsight.sim.shelf import HEAD_CLEARANCE_MM, Item, Shelf, jittered
+from fleetsight.sim.shoppers.scripts import ArmTrack, Event, Held, Phase, Script, Stay, pose_at
+from fleetsight.sim.cooler.shelf import HEAD_CLEARANCE_MM, Item, Shelf, jittered
 from fleetsight.sim.solids import Pose, product_corners
 
 TRACE_STEP_S = 1 / 60

@@ -1,0 +1,164 @@
+"""``fleetsight model``: bring models in, list them, look at them, check them."""
+
+import json
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from fleetsight import settings
+
+if TYPE_CHECKING:
+    from fleetsight.accel.portable import PortableModel
+    from fleetsight.vision.heads import Decoder
+
+model_app = typer.Typer(help="Models: bring them in, list, show and check them.", no_args_is_help=True)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+ModelName = Annotated[str, typer.Argument(metavar="NAME-OR-FOLDER", help="Name of a model, or its folder.")]
+
+
+@model_app.command("import")
+def import_model(
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="Detector with a raw dense head.")],
+    decoder: Annotated[str, typer.Option(help="How to read the head: yolox or fleetsight_dense.")],
+    labels: Annotated[str, typer.Option(help="coco, a text file with one name a line, or names split by commas.")],
+    name: Annotated[str, typer.Option(help="Name in the store: lower case, digits, dot, dash, underscore.")],
+    licence: Annotated[str, typer.Option(help="Licence of the weights, such as Apache-2.0.")] = "",
+    size: Annotated[str, typer.Option(metavar="WxH", help="Input size in pixels, if the file leaves it open.")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a model of the same name.")] = False,
+    allow_restricted_licence: Annotated[
+        bool, typer.Option("--allow-restricted-licence", help="Accept AGPL, GPL and non-commercial lineage.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check an ONNX detector, try it out and keep it under a name."""
+    from fleetsight.accel.importer import UNSTATED, ImportOptions, import_onnx
+    from fleetsight.accel.labels import read_labels
+
+    options = ImportOptions(
+        name=name, decoder=known_decoder(decoder), labels=read_labels(labels), licence=licence, size_wh=size_wh(size)
+    )
+    model = import_onnx(
+        file,
+        options,
+        store_dir=settings.load().models_dir,
+        allow_restricted_licence=allow_restricted_licence,
+        replace_existing=replace,
+    )
+    if model.card.licence == UNSTATED:
+        print("warning: the licence of these weights is not stated; name it with --licence", file=sys.stderr)
+    _print_model(model, as_json=as_json)
+
+
+@model_app.command("list")
+def list_models(as_json: JsonFlag = False) -> None:
+    """List the models that ship and those that were imported."""
+    from fleetsight.accel.modelstore import list_models as stored_models
+
+    rows = [
+        {
+            "name": stored.name,
+            "origin": stored.origin,
+            "task": stored.model.card.task if stored.model else "",
+            "input_size_wh": list(stored.model.card.input_size_wh) if stored.model else [],
+            "licence": stored.model.card.licence if stored.model else "",
+            "problem": stored.problem,
+            "folder": str(stored.folder),
+        }
+        for stored in stored_models(settings.load().models_dir)
+    ]
+    if as_json:
+        print(json.dumps({"models": rows}))
+        return
+    if not rows:
+        print("no models yet; bring one in with: fleetsight model import FILE.onnx ...", file=sys.stderr)
+    for row in rows:
+        size = "x".join(map(str, cast("list[int]", row["input_size_wh"])))
+        line = f"{row['name']:24} {row['origin']:9} {row['task']:7} {size:9} {row['licence']}"
+        print(line.rstrip() + (f"  damaged: {row['problem']}" if row["problem"] else ""))
+
+
+@model_app.command()
+def show(name: ModelName, as_json: JsonFlag = False) -> None:
+    """Show the card of a model: what it eats, what it answers, where it comes from."""
+    from fleetsight.accel.modelstore import find_model
+
+    _print_model(find_model(name, settings.load().models_dir), as_json=as_json)
+
+
+@model_app.command()
+def verify(folder: ModelName, as_json: JsonFlag = False) -> None:
+    """Check a model's files, then run it on every target and compare the answers."""
+    from fleetsight.accel.modelstore import find_model
+    from fleetsight.accel.trial import verify_targets
+
+    model = find_model(folder, settings.load().models_dir)
+    checks = verify_targets(model)
+    is_sound = any(check.reason is None for check in checks)
+    if as_json:
+        rows = [asdict(check) for check in checks]
+        print(json.dumps({"name": model.name, "sha256": model.card.sha256, "sound": is_sound, "targets": rows}))
+    else:
+        print(f"{model.name}: files, digest, card, shapes and licence are in order")
+        for check in checks:
+            told = f"{check.run_ms:.1f} ms, differs by {check.difference:.2g}" if check.run_ms is not None else ""
+            state = "ok" if check.reason is None else f"failed: {check.reason}"
+            print(f"{check.target:12} {check.precision:5} {state:4} {told}".rstrip())
+    if not is_sound:
+        raise typer.Exit(1)
+
+
+def known_decoder(text: str) -> "Decoder":
+    """Read the name of a decoder.
+
+    Args:
+        text: the name.
+
+    Returns:
+        the same name.
+
+    Raises:
+        BadParameter: there is no such decoder.
+    """
+    from fleetsight.vision.heads import COLUMNS_BEFORE_CLASSES
+
+    if text not in COLUMNS_BEFORE_CLASSES:
+        known = ", ".join(COLUMNS_BEFORE_CLASSES)
+        raise typer.BadParameter(f"{text!r} is none of {known}", param_hint="--decoder")
+    return cast("Decoder", text)
+
+
+def size_wh(text: str) -> tuple[int, int] | None:
+    """Read ``416x256``.
+
+    Args:
+        text: width, an x, height; empty for none.
+
+    Returns:
+        width and height in pixels, or None.
+
+    Raises:
+        BadParameter: anything else.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not WIDTHxHEIGHT, such as 416x256", param_hint="--size")
+    return int(match[1]), int(match[2])
+
+
+def _print_model(model: "PortableModel", *, as_json: bool) -> None:
+    card: dict[str, Any] = {**asdict(model.card), "folder": str(model.folder), "bytes": len(model.onnx)}
+    if as_json:
+        print(json.dumps(card))
+        return
+    for name, value in card.items():
+        text = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+        if isinstance(value, dict):
+            text = "; ".join(f"{key}: {inner}" for key, inner in value.items())
+        print(f"{name:15} {text}".rstrip())

@@ -1,0 +1,1 @@
+"""The cooler itself: furniture, stock, and what its camera does to the picture."""
