@@ -26,6 +26,7 @@ check: .venv/installed-all ## format, lint, types, import contracts, sizes, docs
 	$(BIN)/pydoclint --quiet src
 	$(BIN)/python tools/check_sizes.py $(CODE)
 	$(BIN)/python tools/commands_page.py --check
+	$(BIN)/python tools/knobs_page.py --check
 	$(BIN)/python tools/readme_tables.py --check
 
 format: .venv/installed-all ## bring the code into the form that check wants
@@ -36,8 +37,9 @@ bench: .venv/installed-all ## measure again: each script writes bench/results/NA
 	@set -e; for script in $(BENCHES); do echo "== $$script" >&2; $(BIN)/python $$script; done
 	$(BIN)/python tools/readme_tables.py
 
-docs: .venv/installed-all ## write docs/commands.md and the tables of the README again
+docs: .venv/installed-all ## write docs/commands.md, docs/knobs.md and the tables of the README again
 	$(BIN)/python tools/commands_page.py
+	$(BIN)/python tools/knobs_page.py
 	$(BIN)/python tools/readme_tables.py
 
 clean: ## remove what the targets made

@@ -54,7 +54,7 @@ def test_blocks_marked_offline_run_as_they_stand(tmp_path: Path) -> None:
             assert done.returncode == 0, f"{line}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("script", ["commands_page.py", "readme_tables.py"])
+@pytest.mark.parametrize("script", ["commands_page.py", "knobs_page.py", "readme_tables.py"])
 def test_generated_parts_of_the_pages_are_fresh(script: str) -> None:
     done = subprocess.run(
         [sys.executable, f"tools/{script}", "--check"],
@@ -73,3 +73,10 @@ def test_examples_in_docstrings_hold(module: Path) -> None:
     failed, attempted = doctest.testmod(importlib.import_module(name))
     assert attempted
     assert failed == 0
+
+
+def test_every_scenario_stands_in_the_page_of_scenarios() -> None:
+    from fleetsight.sim.shoppers.scenarios import SCENARIOS
+
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert tuple(rows) == SCENARIOS

@@ -41,17 +41,19 @@ def faults(path: Path) -> Iterator[str]:
         return
     for node in ast.walk(tree):
         if isinstance(node, Function):
-            yield from function_faults(path, node)
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > FUNCTION_LINES:
+                yield f"{path}:{node.lineno} {node.name}: {length} lines, at most {FUNCTION_LINES}"
+    if "cli" not in path.parts and "tests" not in path.parts:  # there parameters are options and fixtures
+        for owner in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
+            for node in owner.body:
+                if isinstance(node, Function):
+                    yield from parameter_faults(path, node)
 
 
-def function_faults(path: Path, node: Function) -> Iterator[str]:
-    """Find what is too large in one function; options of a command and fixtures of a test are not counted as parameters."""
+def parameter_faults(path: Path, node: Function) -> Iterator[str]:
+    """Find too many parameters of a function or method."""
     where = f"{path}:{node.lineno} {node.name}"
-    length = (node.end_lineno or node.lineno) - node.lineno + 1
-    if length > FUNCTION_LINES:
-        yield f"{where}: {length} lines, at most {FUNCTION_LINES}"
-    if "cli" in path.parts or "tests" in path.parts:
-        return
     positional = [a.arg for a in (*node.args.posonlyargs, *node.args.args) if a.arg not in ("self", "cls")]
     count = len(positional) + len(node.args.kwonlyargs)
     if count > PARAMETERS and node.name not in ALLOWED:

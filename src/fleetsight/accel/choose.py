@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from fleetsight.accel.portable import PortableModel
-from fleetsight.accel.session import Precision, Session, TargetError
+from fleetsight.accel.session import PRECISIONS, Precision, Session, TargetError
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,8 @@ def open_session(
         close = difflib.get_close_matches(target, TARGETS, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"targets: auto, {', '.join(TARGETS)}"
         raise TargetError(f"there is no target {target!r}", hint=hint)
+    if precision not in PRECISIONS:
+        raise TargetError(f"there is no precision {precision!r}", hint=f"precisions: {', '.join(PRECISIONS)}")
     if threads is not None and threads < 1:
         raise TargetError(f"threads must be >= 1, got {threads}", hint="leave it out to use every core")
     reasons: list[str] = []

@@ -84,17 +84,21 @@ class Detector:
             ShapeError: an image is not (h, w, 3) uint8.
             TargetError: the target failed.
         """
-        boxes: deque[Letterbox] = deque()
+        busy: deque[tuple[NDArray[np.float32], Letterbox]] = deque()
+        idle: list[NDArray[np.float32]] = []
         preprocessor = Preprocessor(self._card)
 
         def batches() -> Iterator[NDArray[np.float32]]:
             for image in images:
-                batch, box = preprocessor.prepare(image)
-                boxes.append(box)
+                batch, box = preprocessor.prepare(image, out=idle.pop() if idle else None)
+                busy.append((batch, box))
                 yield batch
 
         for outputs in self._session.map(batches()):
-            yield self._read(outputs[0], boxes.popleft(), score_min=score_min)
+            # The session reads a batch until its answer came; from here on its memory may be used again.
+            batch, box = busy.popleft()
+            idle.append(batch)
+            yield self._read(outputs[0], box, score_min=score_min)
 
     def _read(self, raw: NDArray[np.float32], box: Letterbox, *, score_min: float) -> Detections:
         card = self._card

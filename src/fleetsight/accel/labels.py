@@ -41,7 +41,10 @@ def read_labels(source: str) -> tuple[str, ...]:
         return COCO
     path = Path(source)
     if "," not in source and path.is_file():
-        names = path.read_text(encoding="utf-8").splitlines()
+        try:
+            names = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise LabelsError(f"{source} is not text", hint="one name a line, UTF-8") from error
     elif "," not in source and path.suffix:
         raise LabelsError(
             f"there is no label file {source}", hint="give 'coco', a text file, or names separated by commas"

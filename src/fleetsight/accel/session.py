@@ -5,7 +5,7 @@ requests in flight and answers in order. Both may be used from several threads.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ Outputs: TypeAlias = tuple[Floats, ...]
 
 Precision: TypeAlias = Literal["auto", "f32", "bf16"]
 """Arithmetic inside the graph; answers are float32 either way. "auto" is the fastest the chip supports natively."""
+
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
 class TargetError(Error):
@@ -70,7 +72,7 @@ class Session(Protocol):
         Args:
             batches: each (1, 3, h, w) float32.
 
-        Yields:
+        Returns:
             the outputs for each batch, as `run` returns them.
 
         Raises:

@@ -1,11 +1,15 @@
 """``fleetsight sim``: render sessions whose truth is known."""
 
+import difflib
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from fleetsight.cli.picture_size import size_wh
 
 sim_app = typer.Typer(help="A rendered world whose truth is known.", no_args_is_help=True)
 
@@ -18,22 +22,42 @@ def cooler(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Where clip.mp4, truth.json, planogram.json and catalog/ go.")
     ],
-    seed: Annotated[int, typer.Option(help="Chooses everything that the scenario leaves open.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses everything that the scenario leaves open.")] = 1,
     suite: Annotated[str, typer.Option(help="standard, or shifted (outside of the training ranges).")] = "standard",
     size: Annotated[str, typer.Option(metavar="WxH", help="Picture size in pixels.")] = "640x360",
+    frame_truth: Annotated[
+        bool,
+        typer.Option(
+            "--frame-truth", help="Also write boxes and visible masks of every frame (frames.jsonl, masks.npz)."
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Render one shopping session at a cooler, with its truth."""
-    from fleetsight.apps.cooler.score import write_session
-    from fleetsight.sim.session import plan_session
+    from rich.console import Console
+    from rich.progress import track
 
+    from fleetsight.sim.frame_files import kept
+    from fleetsight.sim.knobs import SUITES
+    from fleetsight.sim.session import RenderedFrame, plan_session, render
+    from fleetsight.sim.shoppers.scenarios import SCENARIOS
+    from fleetsight.sim.truth import session_truth, write_side_files
+    from fleetsight.video.encode import write_clip
+
+    known(scenario, SCENARIOS, option="--scenario")
+    known(suite, SUITES, option="--suite")
     plan = plan_session(scenario, seed, suite=suite, size_wh=size_wh(size))
-    print(f"rendering {scenario}, seed {seed} ...", file=sys.stderr)
-    write_session(plan, out)
+    frames: Iterable[RenderedFrame] = track(
+        render(plan), f"{scenario} {seed}", plan.frame_count, console=Console(stderr=True), transient=True
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    frames = kept(frames, out, catalog=plan.catalog) if frame_truth else frames
+    write_clip(out / "clip.mp4", (frame.image for frame in frames), rate_hz=plan.rate_hz, crf=plan.crf)
+    write_side_files(plan, session_truth(plan), out)
     truth = json.loads((out / "truth.json").read_text(encoding="utf-8"))
     if as_json:
-        files = {name: str(out / name) for name in ("clip.mp4", "truth.json", "planogram.json", "catalog")}
-        print(json.dumps({"suite": suite, "files": files} | truth))
+        files = {path.name: str(path) for path in sorted(out.iterdir())}
+        print(json.dumps({"files": files} | truth))
         return
     for event in truth["events"]:
         print(f"{event['at_s']:7.2f} s  {event['kind']:12}  {event['count']} x {event['sku']}")
@@ -44,7 +68,7 @@ def cooler(
 @sim_app.command()
 def scenarios(as_json: JsonFlag = False) -> None:
     """List the scenarios, in the order in which suites take turns."""
-    from fleetsight.sim.scenarios import SCENARIOS
+    from fleetsight.sim.shoppers.scenarios import SCENARIOS
 
     if as_json:
         print(json.dumps({"scenarios": list(SCENARIOS)}))
@@ -53,26 +77,18 @@ def scenarios(as_json: JsonFlag = False) -> None:
         print(name)
 
 
-def size_wh(text: str) -> tuple[int, int]:
-    """Read ``640x360``.
+def known(name: str, names: Iterable[str], *, option: str) -> None:
+    """Refuse a name that does not exist.
 
     Args:
-        text: width, an x, height.
-    Returns:
-        width and height in pixels, both even (H.264 stores colour for two by two pixels).
+        name: as given.
+        names: those that exist.
+        option: where it was given.
     Raises:
-        BadParameter: anything else.
+        BadParameter: it does not exist; says the nearest one that does.
     """
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise typer.BadParameter(f"{text!r} is not WIDTHxHEIGHT, such as 640x360", param_hint="--size")
-    size = int(width), int(height)
-    if any(side % 2 or not SIDE_MIN_PX <= side <= SIDE_MAX_PX for side in size):
-        raise typer.BadParameter(
-            f"{text}: both sides must be even, {SIDE_MIN_PX} to {SIDE_MAX_PX} pixels", param_hint="--size"
-        )
-    return size
-
-
-SIDE_MIN_PX = 64
-SIDE_MAX_PX = 3840
+    choices = list(names)
+    if name not in choices:
+        near = difflib.get_close_matches(name, choices, n=1)
+        way_out = f"did you mean {near[0]}?" if near else f"choose from {', '.join(choices)}"
+        raise typer.BadParameter(f"there is no {name!r}; {way_out}", param_hint=option)

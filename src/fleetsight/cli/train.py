@@ -1,27 +1,21 @@
-"""`fleetsight train`: binds rendered samples to the two trainings.
-
-The sources below run in worker processes; everything heavy is imported inside.
-"""
+"""`fleetsight train`: binds rendered pictures to the two trainings; everything heavy is imported inside a command."""
 
 import logging
 import sys
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from fleetsight.cli.rendered import rendered_crops, rendered_frames
 from fleetsight.errors import Error
 
-if TYPE_CHECKING:
-    from fleetsight.train.samples import CropSample, DetectorSample
+train_app = typer.Typer(
+    help="Train the bundled models on rendered scenes.", no_args_is_help=True, rich_markup_mode=None
+)
 
-train_app = typer.Typer(help="Train the bundled models on rendered scenes.", no_args_is_help=True, rich_markup_mode=None)
-
-CATALOGUE = 48  # designs per catalogue, as in a session
-CROPS_PER_DESIGN = 12
-SKUS_PER_SEED = 1000  # more than any catalogue holds; keeps numbers of different seeds apart
+SEED_MAX = 400  # with it the design seeds of training stay below those of scoring (sim.session)
 
 
 class Quality(StrEnum):
@@ -30,49 +24,6 @@ class Quality(StrEnum):
     SMOKE = "smoke"
     DEFAULT = "default"
     LONG = "long"
-
-
-def rendered_crops(seed: int) -> "Iterator[CropSample]":
-    """Yield one made-up catalogue: gallery pictures and scene crops of each design.
-
-    Args:
-        seed: of the catalogue and its scenes.
-
-    Yields:
-        Six gallery pictures and twelve crops per design.
-    """
-    import numpy as np
-
-    from fleetsight.sim.crops import crop_of
-    from fleetsight.sim.designs import make_designs
-    from fleetsight.sim.solids import gallery_pictures
-    from fleetsight.train.samples import CropSample
-
-    designs = make_designs(seed, count=CATALOGUE)
-    families = {name: index for index, name in enumerate(dict.fromkeys(design.family for design in designs))}
-    rng = np.random.default_rng([seed, 11])
-    for label, design in enumerate(designs):
-        number, family = seed * SKUS_PER_SEED + label, seed * SKUS_PER_SEED + families[design.family]
-        for picture in gallery_pictures(design):
-            yield CropSample(picture, number, family, gallery=True)
-        for _ in range(CROPS_PER_DESIGN):
-            yield CropSample(crop_of(designs, label, rng), number, family, gallery=False)
-
-
-def rendered_frames(seed: int) -> "Iterator[DetectorSample]":
-    """Yield frames of rendered sessions with boxes of products and hands.
-
-    Args:
-        seed: of the sessions.
-
-    Yields:
-        Frames without end.
-    """
-    from fleetsight.sim.samples import detector_samples
-    from fleetsight.train.samples import DetectorSample
-
-    for sample in detector_samples(seed):
-        yield DetectorSample(sample.image, sample.boxes_xyxy_px, sample.labels, sample.ignore_xyxy_px)
 
 
 class NoTorchError(Error):
@@ -102,9 +53,13 @@ def _command(kind: str, *, quality: Quality, seed: int) -> str:
     return f"fleetsight train {kind} --quality {quality.value} --seed {seed}"
 
 
-OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Caches, checkpoint, log, model and report; a killed run goes on.")]
-QualityOption = Annotated[Quality, typer.Option(help="smoke: a minute; default: within an hour on two cores; long: a GPU.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of data, weights and batches.")]
+OutOption = Annotated[
+    Path, typer.Option(metavar="DIR", help="Caches, checkpoint, log, model and report; a killed run goes on.")
+]
+QualityOption = Annotated[
+    Quality, typer.Option(help="smoke: a minute; default: within an hour on two cores; long: a GPU.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, max=SEED_MAX, help="Of data, weights and batches.")]
 WorkersOption = Annotated[int, typer.Option(min=0, max=64, help="Rendering processes.")]
 ThreadsOption = Annotated[int, typer.Option(min=0, max=64, help="Torch threads; 0: torch's choice.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the report card as JSON.")]

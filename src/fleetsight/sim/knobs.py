@@ -46,8 +46,8 @@ class ShelfKnobs:
 
     shelves: Range = Range(2, 4)
     facings: Range = Range(12, 30)  # all shelves together
-    width_mm: Range = Range(560.0, 900.0)  # inner width
-    height_budget_mm: Range = Range(470.0, 690.0)  # all shelves together
+    width_mm: Range = Range(600.0, 980.0)  # inner width
+    height_budget_mm: Range = Range(520.0, 840.0)  # all shelves together
     shelf_depth_mm: Range = Range(300.0, 420.0)
     headroom_mm: Range = Range(24.0, 60.0)  # above the tallest product of a shelf
     side_gap_mm: Range = Range(4.0, 16.0)  # between neighbours
@@ -84,10 +84,10 @@ class CameraKnobs:
 class ShopperKnobs:
     """Arms, hands and how they move."""
 
-    peak_speed_m_s: Range = Range(0.5, 1.6)  # usual reaches
+    peak_speed_m_s: Range = Range(0.4, 1.5)  # usual reaches
     extreme_slow_m_s: Range = Range(0.3, 0.36)
     extreme_fast_m_s: Range = Range(2.4, 3.0)
-    dwell_s: Range = Range(0.12, 0.5)  # hand at the item before it lifts
+    dwell_s: Range = Range(0.15, 0.7)  # hand at the item before it lifts
     look_s: Range = Range(0.4, 1.4)  # item held in view
     gap_s: Range = Range(0.25, 0.8)  # between two acts
     free_view_s: Range = Range(0.6, 1.2)  # before the first and after the last hand
@@ -96,6 +96,7 @@ class ShopperKnobs:
     bow_mm: Range = Range(-60.0, 60.0)  # sideways bend of a path
     rest_error_mm: float = 3.0  # of an item put back, standard deviation
     rest_error_rad: float = 0.08
+    short_s: float = 4.6  # a session that would end earlier is mostly filled up with reaches that take nothing
     distraction_share: float = 0.25  # sessions with an extra reach that takes nothing
     tilt_rad: Range = Range(-0.5, 0.5)  # of a carried item
     spin_rad: Range = Range(-0.7, 0.7)  # turn of the wrist while carrying

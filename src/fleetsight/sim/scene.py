@@ -89,9 +89,7 @@ class Scene:
             truth: boxes.
         """
         phases = [(item, self.script.phase(item.item_id, at_s)) for item in self.script.items]
-        still = self._still_for(
-            tuple((i.item_id, p.pose) for i, p in phases if isinstance(p, Stay) and p.arm < 0)
-        )
+        still = self._still_for(tuple((i.item_id, p.pose) for i, p in phases if isinstance(p, Stay) and p.arm < 0))
         canvas = Canvas(still.canvas.rgb.copy(), still.canvas.owner.copy())
         full = dict(still.full_px)
         busy: dict[int, list[tuple[int, Phase]]] = {}
@@ -112,7 +110,8 @@ class Scene:
     def _still_for(self, standing: tuple[tuple[int, Pose], ...]) -> Still:
         if self._still is None or standing != self._standing:
             items = self.script.items
-            self._still = self.furniture.still((i, self.designs[items[i].design], pose) for i, pose in standing)
+            entries = [(i, self.designs[items[i].design], pose) for i, pose in standing]
+            self._still = self.furniture.still(entries, self._still)
             self._standing = standing
         return self._still
 
@@ -170,7 +169,9 @@ class Scene:
             if pose.z_mm > 0.0:  # still inside: rails and neighbours may be nearer
                 height = design.size_mm[1]
                 middle = self._depth(np.array([pose.x_mm, pose.y_mm + height / 2, pose.z_mm]))
-                nearer = (still.depth_mm[where] < middle - 0.3 * design.size_mm[2]) & (still.canvas.owner[where] == before[1])
+                nearer = (still.depth_mm[where] < middle - 0.3 * design.size_mm[2]) & (
+                    still.canvas.owner[where] == before[1]
+                )
                 canvas.rgb[where][nearer] = before[0][nearer]
                 canvas.owner[where][nearer] = before[1][nearer]
             full[item] = int(np.count_nonzero(canvas.owner[where] == item))
@@ -297,7 +298,7 @@ def visible_masks(owner: NDArray[np.int16], item_ids: NDArray[np.int32]) -> NDAr
     Returns:
         (n, h, w) where each is to be seen.
     """
-    return owner[None] == item_ids[:, None, None]
+    return np.asarray(owner[None] == item_ids[:, None, None])
 
 
 def blank_truth() -> FrameTruth:

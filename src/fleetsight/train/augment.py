@@ -4,8 +4,10 @@ Everything is drawn from the generator passed in, so a batch is a function of it
 tables and noise comes from a fixed bank, because two cores shall spend their time on the network.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,11 +49,11 @@ def light_tables(rng: np.random.Generator, *, strength: float = 1.0) -> NDArray[
         (1, 256, 3) uint8 table for cv2.LUT.
     """
     level = np.linspace(0.0, 1.0, 256, dtype=np.float32)[:, None]
-    gamma = np.exp(rng.normal(0, 0.22 * strength))
+    gamma = math.exp(rng.normal(0, 0.22 * strength))
     cast = np.exp(rng.normal(0, 0.07 * strength, size=3)).astype(np.float32)
-    contrast, offset = np.exp(rng.normal(0, 0.15 * strength)), rng.normal(0, 0.05 * strength)
+    contrast, offset = math.exp(rng.normal(0, 0.15 * strength)), rng.normal(0, 0.05 * strength)
     curve = (np.power(level, gamma) - 0.5) * contrast * cast + 0.5 + offset
-    return np.clip(curve * 255.0 + 0.5, 0, 255).astype(np.uint8)[None]
+    return _pixels(np.clip(curve * 255.0 + 0.5, 0, 255)[None])
 
 
 def vary_light(image: Image, rng: np.random.Generator, *, strength: float = 1.0) -> Image:
@@ -65,35 +67,37 @@ def vary_light(image: Image, rng: np.random.Generator, *, strength: float = 1.0)
     Returns:
         A new picture of the same shape.
     """
-    out = cv2.LUT(image, light_tables(rng, strength=strength))
-    if rng.random() < 0.06 * strength:
-        out = np.repeat(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
-    elif rng.random() < 0.2 * strength:
-        grey = cv2.cvtColor(out, cv2.COLOR_RGB2GRAY)[:, :, None].repeat(3, axis=2)
-        out = cv2.addWeighted(out, float(rng.uniform(0.5, 1.4)), grey, 0.0, 0.0) if rng.random() < 0.3 else _saturate(
-            out, grey, float(rng.uniform(0.4, 1.5))
-        )
+    out = _pixels(cv2.LUT(image, light_tables(rng, strength=strength)))
+    if rng.random() < 0.25 * strength:
+        colour = 0.0 if rng.random() < 0.25 else float(rng.uniform(0.4, 1.5))  # 0: a grey picture
+        grey = _pixels(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY)[:, :, None].repeat(3, axis=2))
+        out = _pixels(cv2.addWeighted(out, colour, grey, 1.0 - colour, 0.0))
     if rng.random() < 0.2 * strength:
-        sigma = float(rng.uniform(0.3, 1.2))
-        out = cv2.GaussianBlur(out, (5, 5), sigma)
+        out = _pixels(cv2.GaussianBlur(out, (5, 5), float(rng.uniform(0.3, 1.2))))
     if rng.random() < 0.45 * strength:
         bank = _noise_bank()
         start = int(rng.integers(0, NOISE_BANK - out.size))
         noise = bank[start : start + out.size].reshape(out.shape) * np.float32(rng.uniform(1.0, 9.0))
         out = np.clip(out + noise, 0, 255).astype(np.uint8)
-    return np.asarray(out, dtype=np.uint8)
+    return out
 
 
-def _saturate(image: Image, grey: Image, factor: float) -> Image:
-    return np.asarray(cv2.addWeighted(image, factor, grey, 1.0 - factor, 0.0), dtype=np.uint8)
+def _pixels(array: NDArray[Any]) -> Image:
+    return np.asarray(array, dtype=np.uint8)
 
 
-def _placement(size_wh: tuple[int, int], canvas_wh: tuple[int, int], rng: np.random.Generator) -> tuple[float, float, float]:
+def _placement(
+    size_wh: tuple[int, int], canvas_wh: tuple[int, int], rng: np.random.Generator
+) -> tuple[float, float, float]:
     """Draw scale and offset; often the very placement that inference uses."""
     fit = min(canvas_wh[0] / size_wh[0], canvas_wh[1] / size_wh[1])
     if rng.random() < 0.25:
         return fit, 0.0, 0.0
-    factor = float(np.exp(rng.uniform(np.log(SCALE_RANGE[0]), np.log(SCALE_RANGE[1])))) if rng.random() < 0.7 else float(rng.uniform(0.93, 1.07))
+    factor = (
+        float(np.exp(rng.uniform(np.log(SCALE_RANGE[0]), np.log(SCALE_RANGE[1]))))
+        if rng.random() < 0.7
+        else float(rng.uniform(0.93, 1.07))
+    )
     scale = fit * factor
     room_x, room_y = canvas_wh[0] - size_wh[0] * scale, canvas_wh[1] - size_wh[1] * scale
     return scale, float(rng.uniform(min(room_x, 0), max(room_x, 0))), float(rng.uniform(min(room_y, 0), max(room_y, 0)))
@@ -149,14 +153,14 @@ def vary_scene(
     centre_shift = 0.5 * scale - 0.5  # pixel i covers [i, i + 1): centres, not corners, are what warpAffine maps
     matrix = np.array([[scale, 0, x + centre_shift], [0, scale, y + centre_shift]])
     flags = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
-    canvas = cv2.warpAffine(
+    warped = cv2.warpAffine(
         image, matrix, canvas_wh, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(PAD_GREY,) * 3
     )
     shift = np.array([x, y, x, y], dtype=np.float32)
     moved = SceneBoxes(scene.boxes * np.float32(scale) + shift, scene.labels, scene.ignore * np.float32(scale) + shift)
-    canvas = vary_light(np.asarray(canvas, dtype=np.uint8), rng)
+    canvas = vary_light(_pixels(warped), rng)
     if mirrored:
-        canvas = np.ascontiguousarray(canvas[:, ::-1])
+        canvas = _pixels(np.ascontiguousarray(canvas[:, ::-1]))
         moved = SceneBoxes(_mirror(moved.boxes, canvas_wh[0]), moved.labels, _mirror(moved.ignore, canvas_wh[0]))
     if rng.random() < 0.3:
         moved = _cut_out(canvas, moved, rng)
@@ -193,17 +197,23 @@ def vary_crop(image: Image, rng: np.random.Generator, *, side_px: int, gallery: 
     shift = np.array([side_px / 2, side_px / 2]) - linear @ middle + linear @ np.array([0.5, 0.5]) - 0.5
     source = image
     if scale < 0.75:  # warpAffine skips pixels when it shrinks; average first, as inference does
-        source = np.asarray(cv2.blur(image, (2, 2) if scale > 0.4 else (3, 3)), dtype=np.uint8)
-    out = cv2.warpAffine(
-        source, np.column_stack([linear, shift]), (side_px, side_px), flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT, borderValue=(CROP_PAD,) * 3,
+        source = _pixels(cv2.blur(image, (2, 2) if scale > 0.4 else (3, 3)))
+    out = _pixels(
+        cv2.warpAffine(
+            source,
+            np.column_stack([linear, shift]),
+            (side_px, side_px),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(CROP_PAD,) * 3,
+        )
     )
     if not gallery and rng.random() < 0.5:
         _cover(out, rng)
     if not gallery and rng.random() < 0.3:
         small = int(rng.integers(side_px // 3, side_px))
-        out = cv2.resize(cv2.resize(out, (small, small), interpolation=cv2.INTER_AREA), (side_px, side_px))
-    return vary_light(np.asarray(out, dtype=np.uint8), rng, strength=0.5 if gallery else 0.9)
+        out = _pixels(cv2.resize(cv2.resize(out, (small, small), interpolation=cv2.INTER_AREA), (side_px, side_px)))
+    return vary_light(out, rng, strength=0.5 if gallery else 0.9)
 
 
 def _cover(image: Image, rng: np.random.Generator) -> None:
@@ -212,7 +222,9 @@ def _cover(image: Image, rng: np.random.Generator) -> None:
     colour = rng.integers(0, 256, 3) if rng.random() < 0.5 else np.array([200, 150, 120]) * rng.uniform(0.35, 1.15)
     depth, start = rng.uniform(0.1, 0.45) * side, rng.uniform(-0.2, 0.7) * side
     length = rng.uniform(0.3, 1.0) * side
-    patch = np.array([[start, -side], [start + length, -side], [start + length + rng.normal(0, 0.1 * side), depth], [start, depth]])
+    patch = np.array(
+        [[start, -side], [start + length, -side], [start + length + rng.normal(0, 0.1 * side), depth], [start, depth]]
+    )
     quarter = int(rng.integers(0, 4))
     middle = side / 2
     for _ in range(quarter):

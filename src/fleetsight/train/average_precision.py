@@ -55,9 +55,7 @@ def _match(found: Detections, truth: TruthBoxes, label: int, *, iou_min: float) 
     return _Matches(mine.scores, owner, len(true))
 
 
-def average_precision(
-    found: Sequence[Detections], truth: Sequence[TruthBoxes], label: int, *, iou_min: float
-) -> float:
+def average_precision(found: Sequence[Detections], truth: Sequence[TruthBoxes], label: int, *, iou_min: float) -> float:
     """Area under precision over recall of one class.
 
     Args:

@@ -8,9 +8,9 @@ then renamed), so a killed run goes on where it stopped and equal arguments give
 
 import itertools
 import json
+import logging
 import multiprocessing
 import os
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -24,8 +24,11 @@ from numpy.typing import NDArray
 from fleetsight.errors import Error
 from fleetsight.train.samples import CropSample, DetectorSample, Image
 
+logger = logging.getLogger(__name__)
 JPEG_QUALITY = 95  # with 4:4:4 colour the error stays below the simulated camera's noise
-SHARD_SEED_STEP = 7919  # shards of two neighbouring seeds never share a source seed (a prime, larger than any shard count)
+SHARD_SEED_STEP = (
+    7919  # shards of two neighbouring seeds never share a source seed (a prime, larger than any shard count)
+)
 
 
 class CacheError(Error):
@@ -103,9 +106,9 @@ def crop_record(sample: CropSample, fit_wh: tuple[int, int]) -> Record:
     """
     image, _ = _shrink(sample.image, fit_wh)
     arrays: dict[str, NDArray[Any]] = {
-        "design": np.int64(sample.design).reshape(()),
-        "family": np.int64(sample.family).reshape(()),
-        "gallery": np.bool_(sample.gallery).reshape(()),
+        "design": np.array(sample.design, np.int64),
+        "family": np.array(sample.family, np.int64),
+        "gallery": np.array(sample.gallery, np.bool_),
     }
     return Record(image, arrays)
 
@@ -130,13 +133,17 @@ def _write_shard(path: Path, records: list[Record]) -> None:
         else:
             columns[name] = np.stack(values)
     part = path.with_suffix(f".part{os.getpid()}.npz")
-    np.savez(part, **columns)
+    np.savez(part, allow_pickle=False, **columns)
     part.replace(path)
 
 
 def _make_shard(
-    source: Callable[[int], Iterator[Any]], record: Callable[[Any, tuple[int, int]], Record], plan: CachePlan, *,
-    index: int, folder: Path,
+    source: Callable[[int], Iterator[Any]],
+    record: Callable[[Any, tuple[int, int]], Record],
+    plan: CachePlan,
+    *,
+    index: int,
+    folder: Path,
 ) -> int:
     cv2.setNumThreads(1)
     count = min(plan.shard, plan.count - index * plan.shard)
@@ -154,8 +161,12 @@ def shard_path(folder: Path, index: int) -> Path:
 
 
 def build_cache(
-    source: Callable[[int], Iterator[Any]], record: Callable[[Any, tuple[int, int]], Record], plan: CachePlan, *,
-    folder: Path, workers: int = 1,
+    source: Callable[[int], Iterator[Any]],
+    record: Callable[[Any, tuple[int, int]], Record],
+    plan: CachePlan,
+    *,
+    folder: Path,
+    workers: int = 1,
 ) -> "Cache":
     """Make the shards that are missing, then open the cache.
 
@@ -176,7 +187,9 @@ def build_cache(
     plan_path = folder / "plan.json"
     text = json.dumps(asdict(plan), indent=1)
     if plan_path.exists() and plan_path.read_text() != text:
-        raise CacheError(f"{folder} holds another cache than {plan.name!r} asks for", hint=f"remove {folder} or name another")
+        raise CacheError(
+            f"{folder} holds another cache than {plan.name!r} asks for", hint=f"remove {folder} or name another"
+        )
     plan_path.write_text(text)
     shards = -(-plan.count // plan.shard)
     missing = [index for index in range(shards) if not shard_path(folder, index).exists()]
@@ -186,12 +199,10 @@ def build_cache(
     elif missing:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            jobs = [
-                pool.submit(_make_shard, source, record, plan, index=index, folder=folder) for index in missing
-            ]
+            jobs = [pool.submit(_make_shard, source, record, plan, index=index, folder=folder) for index in missing]
             for done, job in enumerate(as_completed(jobs), 1):
                 job.result()
-                print(f"{plan.name}: {done}/{len(jobs)} shards", file=sys.stderr)
+                logger.info("rendered cache=%r shards=%d/%d", plan.name, done, len(jobs))
     return Cache(folder, shards)
 
 

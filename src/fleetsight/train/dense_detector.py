@@ -27,13 +27,13 @@ class DetectorShape:
         classes: number of classes, >= 1.
         trunk: channels at strides 2, 4, 8, 16, 32.
         neck: channels of the pyramid.
-        head: channels of each head branch.
+        head: channels of the box branch; the class branch has half.
     """
 
     classes: int = 2
     trunk: tuple[int, int, int, int, int] = (16, 32, 64, 96, 128)
-    neck: int = 64
-    head: int = 64
+    neck: int = 48
+    head: int = 48
 
 
 class ConvUnit(nn.Sequential):

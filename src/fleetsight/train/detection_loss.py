@@ -67,7 +67,9 @@ def detection_loss(
     total_weight = found.weight.sum().clamp(min=1.0)
     entropy = functional.binary_cross_entropy_with_logits(logits, found.scores, reduction="none")
     if truth.ignore.shape[1]:
+        # What a judged box covers is judged, whatever lies hidden behind it.
         blind = cells_inside(centres, truth.ignore).any(dim=1) & ~found.positive
+        blind &= ~(cells_inside(centres, truth.boxes) & truth.valid[..., None]).any(dim=1)
         entropy = entropy * ~blind[..., None]
     score_loss = entropy.sum() / total_weight
     if not bool(found.positive.any()):
@@ -80,7 +82,9 @@ def detection_loss(
     overlap_loss = ((1 - giou(predicted, true)) * weight).sum() / total_weight
     smaller_side = (true[:, 2:] - true[:, :2]).amin(dim=-1, keepdim=True).clamp(min=8.0)
     error = (predicted - true) / smaller_side * 8.0
-    edge_loss = (functional.smooth_l1_loss(error, torch.zeros_like(error), beta=0.25, reduction="none").mean(dim=-1) * weight).sum() / total_weight
+    edge_loss = (
+        functional.smooth_l1_loss(error, torch.zeros_like(error), beta=0.25, reduction="none").mean(dim=-1) * weight
+    ).sum() / total_weight
     total = weights.overlap * overlap_loss + weights.edge * edge_loss + weights.score * score_loss
     mean_iou = pair_iou(predicted.detach(), true).mean()
     return {"total": total, "overlap": overlap_loss, "edge": edge_loss, "score": score_loss, "iou": mean_iou}

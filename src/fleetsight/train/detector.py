@@ -1,7 +1,7 @@
 """Training the detector: from rendered scenes to a portable model and its report card.
 
-    source -> cache -> varied batches -> DenseDetector -> assignment and losses
-    every validation: average -> ONNX in a portable folder -> the detector that users run -> average precision
+source -> cache -> varied batches -> DenseDetector -> assignment and losses
+every validation: average -> ONNX in a portable folder -> the detector that users run -> average precision
 """
 
 import logging
@@ -25,7 +25,7 @@ from fleetsight.train.average_precision import TruthBoxes, average_precision, ed
 from fleetsight.train.cache import Cache, CachePlan, build_cache, detector_record
 from fleetsight.train.dense_detector import STRIDES, DenseDetector, cell_centres
 from fleetsight.train.detection_loss import detection_loss
-from fleetsight.train.export import multiply_adds, parameters_of, save_model, with_metrics
+from fleetsight.train.export import multiply_adds, parameters_of, publish, save_model
 from fleetsight.train.loop import LoopPlan, TrainingLoop
 from fleetsight.train.report import Report, report_card, rounded
 from fleetsight.train.samples import DetectorSource
@@ -35,7 +35,7 @@ LABELS = ("product", "hand")
 INPUT_WH = (416, 256)
 TRAIN_FIT_WH = (640, 360)  # the usual clip as it is; larger frames shrink to it
 VALIDATION_FIT_WH = (1280, 720)
-VALIDATION_SEED_OFFSET = 500_000
+VALIDATION_SEED_OFFSET = 500
 WORKING_SCORE = 0.3  # detections are cut here for recall, precision and edge errors
 LISTED_SCORE = 0.02  # and here for average precision
 
@@ -74,13 +74,19 @@ def detector_options(quality: str, *, seed: int, workers: int, threads: int) -> 
         The options.
     """
     frames, validation, shard, steps, batch, every = {
-        "smoke": (64, 16, 16, 30, 8, 15),
-        "default": (7168, 384, 64, 6000, 16, 500),
-        "long": (40000, 1024, 64, 60000, 32, 2000),
+        "smoke": (32, 16, 16, 30, 8, 15),
+        "default": (4096, 256, 64, 3600, 16, 300),
+        "long": (49152, 1024, 64, 60000, 32, 2000),
     }[quality]
     loop = LoopPlan(
-        steps=steps, batch=batch, learning_rate=2e-3, weight_decay=0.03, warmup_steps=min(300, steps // 5),
-        validate_every=every, seed=seed, threads=threads,
+        steps=steps,
+        batch=batch,
+        learning_rate=2e-3,
+        weight_decay=0.03,
+        warmup_steps=min(300, steps // 5),
+        validate_every=every,
+        seed=seed,
+        threads=threads,
     )
     return DetectorOptions(
         frames=frames, validation_frames=validation, shard=shard, loop=loop, seed=seed, workers=workers
@@ -94,7 +100,7 @@ class DetectorTask:
         train: cache of training frames.
         validation: cache of unseen frames.
         plan: numbers of the loop.
-        folder: the exported model of the last validation lies here.
+        folder: `trial/` is the exported model of the last validation, `model/` of the best one.
         card: its card without metrics.
     """
 
@@ -131,9 +137,13 @@ class DetectorTask:
     def validate(self, net: nn.Module, step: int) -> dict[str, float]:
         """Export, then detect in unseen frames with the exported file."""
         del step
-        metrics = detector_metrics(save_model(net, self.card, self.folder), self.validation)
-        score = 0.4 * metrics["ap75_product"] + 0.4 * metrics["ap50_product"] + 0.2 * metrics["ap50_hand"]
-        return {"score": float(np.nan_to_num(score)), **metrics}
+        metrics = detector_metrics(save_model(net, self.card, self.folder / "trial"), self.validation)
+        parts = [metrics[name] for name in ("ap50_product", "ap75_product", "ap75_product", "ap50_hand")]
+        return {"score": float(np.nanmean(parts)) if np.isfinite(parts).any() else 0.0, **metrics}
+
+    def keep(self, metrics: dict[str, float], step: int) -> None:
+        """Publish the best so far, so that it can be used while training goes on."""
+        publish(PortableModel.load(self.folder / "trial"), {**rounded(metrics), "step": step}, self.folder / "model")
 
 
 _orders: dict[tuple[int, int, int], NDArray[np.int64]] = {}
@@ -204,8 +214,14 @@ def detector_metrics(model: PortableModel, cache: Cache) -> dict[str, float]:
 def detector_card(lineage: dict[str, Any]) -> Card:
     """Describe the detector: raw pixels in, top-left letterbox of 114."""
     return Card(
-        name="cooler-detector", task="detect", input_size_wh=INPUT_WH, decoder="fleetsight_dense", labels=LABELS,
-        licence="Apache-2.0", lineage=lineage, strides=STRIDES,
+        name="cooler-detector",
+        task="detect",
+        input_size_wh=INPUT_WH,
+        decoder="fleetsight_dense",
+        labels=LABELS,
+        licence="Apache-2.0",
+        lineage=lineage,
+        strides=STRIDES,
     )
 
 
@@ -226,33 +242,47 @@ def train_detector(source: DetectorSource, out_dir: Path, *, options: DetectorOp
         TrainError: the folder holds a run of other options, or the loss diverged.
     """
     validation = build_cache(
-        source, detector_record,
+        source,
+        detector_record,
         CachePlan(
-            "cooler-detector validation", options.seed + VALIDATION_SEED_OFFSET, options.validation_frames,
-            options.shard, VALIDATION_FIT_WH,
+            "cooler-detector validation",
+            options.seed + VALIDATION_SEED_OFFSET,
+            options.validation_frames,
+            options.shard,
+            VALIDATION_FIT_WH,
         ),
-        folder=out_dir / "frames-validation", workers=options.workers,
+        folder=out_dir / "frames-validation",
+        workers=options.workers,
     )
     train = build_cache(
-        source, detector_record,
+        source,
+        detector_record,
         CachePlan("cooler-detector train", options.seed, options.frames, options.shard, TRAIN_FIT_WH),
-        folder=out_dir / "frames-train", workers=options.workers,
+        folder=out_dir / "frames-train",
+        workers=options.workers,
     )
     lineage = {
-        "trained_by": "fleetsight train detector", "command": command, "seed": options.seed,
+        "trained_by": "fleetsight train detector",
+        "command": command,
+        "seed": options.seed,
         "data": f"{len(train)} rendered frames of made-up coolers; no photographs",
-        "started_from": "random weights", "licence_of_data": "Apache-2.0",
+        "started_from": "random weights",
+        "licence_of_data": "Apache-2.0",
     }
     card = detector_card(lineage)
-    task = DetectorTask(train, validation, options.loop, folder=out_dir / "trial", card=card)
+    task = DetectorTask(train, validation, options.loop, folder=out_dir, card=card)
     torch.manual_seed(options.seed)
     loop = TrainingLoop(DenseDetector(), task, options.loop, folder=out_dir)
     result = loop.run()
     best = loop.load_best()
     model = save_model(best, card, out_dir / "model")
     facts: dict[str, Any] = {
-        "parameters": parameters_of(best), "multiply_adds": multiply_adds(best, INPUT_WH),
-        "training_frames": len(train), "steps": options.loop.steps, "best_step": result.best_step,
+        "parameters": parameters_of(best),
+        "multiply_adds": multiply_adds(best, INPUT_WH),
+        "training_frames": len(train),
+        "steps": options.loop.steps,
+        "best_step": result.best_step,
         "seconds": round(result.seconds),
     }
-    return report_card(with_metrics(model, {**rounded(detector_metrics(model, validation)), **facts}), out_dir / "report.json")
+    metrics = {**rounded(detector_metrics(model, validation)), **facts}
+    return report_card(publish(model, metrics, model.folder), out_dir / "report.json")

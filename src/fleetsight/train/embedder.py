@@ -24,7 +24,7 @@ from fleetsight.train.augment import CROP_PAD, vary_crop
 from fleetsight.train.cache import Cache, CachePlan, build_cache, crop_record
 from fleetsight.train.embedder_net import INPUT_PX, EmbedderNet
 from fleetsight.train.embedding_loss import ClassDirections, batch_contrast
-from fleetsight.train.export import multiply_adds, parameters_of, save_model, with_metrics
+from fleetsight.train.export import multiply_adds, parameters_of, publish, save_model
 from fleetsight.train.loop import LoopPlan, TrainingLoop
 from fleetsight.train.report import Report, report_card, rounded
 from fleetsight.train.samples import CropSource
@@ -32,7 +32,7 @@ from fleetsight.train.samples import CropSource
 logger = logging.getLogger(__name__)
 CACHE_WH = (80, 80)  # 1.25 times the input
 VIEWS = 4  # pictures of one SKU in a batch
-NEW_SEED_OFFSET = 500_000  # validation designs come from seeds this far away
+NEW_SEED_OFFSET = 500  # validation designs come from seeds this far away
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,22 @@ def embedder_options(quality: str, *, seed: int, workers: int, threads: int) -> 
         "long": (600, 16, 30000, 384, 1500),
     }[quality]
     loop = LoopPlan(
-        steps=steps, batch=batch, learning_rate=2e-3, weight_decay=0.05, warmup_steps=min(200, steps // 5),
-        validate_every=every, seed=seed, threads=threads,
+        steps=steps,
+        batch=batch,
+        learning_rate=2e-3,
+        weight_decay=0.05,
+        warmup_steps=min(200, steps // 5),
+        validate_every=every,
+        seed=seed,
+        threads=threads,
     )
     return EmbedderOptions(
-        catalogues=catalogues, per_catalogue=48 * 18, validation_catalogues=validation, loop=loop, seed=seed, workers=workers
+        catalogues=catalogues,
+        per_catalogue=48 * 18,
+        validation_catalogues=validation,
+        loop=loop,
+        seed=seed,
+        workers=workers,
     )
 
 
@@ -98,11 +109,12 @@ class EmbedderTask:
         train: cache of training crops.
         validation: cache of crops of unseen designs.
         plan: numbers of the loop.
-        publish: called with the network and the step to get a portable model of it.
+        folder: `trial/` is the exported model of the last validation, `model/` of the best one.
+        card: its card without metrics.
     """
 
-    def __init__(self, train: Cache, validation: Cache, plan: LoopPlan, *, publish: "Publish") -> None:
-        self.train, self.validation, self.plan, self.publish = train, validation, plan, publish
+    def __init__(self, train: Cache, validation: Cache, plan: LoopPlan, *, folder: Path, card: Card) -> None:
+        self.train, self.validation, self.plan, self.folder, self.card = train, validation, plan, folder, card
         self.labels = np.unique(train.column("design"), return_inverse=True)[1].reshape(-1)
         families = np.unique(train.column("family"), return_inverse=True)[1].reshape(-1)
         self.pictures = _groups(self.labels)
@@ -123,10 +135,10 @@ class EmbedderTask:
             skus.extend(int(sku) for sku in self.members[family])
             if len(skus) >= wanted:
                 break
-        rows = []
+        rows: list[int] = []
         for sku in skus[:wanted]:
             pool = self.pictures[sku]
-            rows.extend(rng.choice(pool, VIEWS, replace=len(pool) < VIEWS))
+            rows.extend(int(row) for row in rng.choice(pool, VIEWS, replace=len(pool) < VIEWS))
         crops = np.stack(
             [vary_crop(self.train[row].image, rng, side_px=INPUT_PX, gallery=bool(self.gallery[row])) for row in rows]
         )
@@ -144,9 +156,14 @@ class EmbedderTask:
 
     def validate(self, net: nn.Module, step: int) -> dict[str, float]:
         """Export, then name crops of unseen designs with the exported file."""
+        del step
         assert isinstance(net, _Net)
-        metrics = recall_of(self.publish(net.embedder, step), self.validation)
+        metrics = recall_of(save_model(net.embedder, self.card, self.folder / "trial"), self.validation)
         return {"score": metrics["top1"], **metrics}
+
+    def keep(self, metrics: dict[str, float], step: int) -> None:
+        """Publish the best so far, so that it can be used while training goes on."""
+        publish(PortableModel.load(self.folder / "trial"), {**rounded(metrics), "step": step}, self.folder / "model")
 
 
 def _groups(labels: NDArray[Any]) -> list[NDArray[np.intp]]:
@@ -189,27 +206,19 @@ def recall_of(model: PortableModel, cache: Cache) -> dict[str, float]:
     }
 
 
-class Publish:
-    """Writes the embedder of a step into a portable folder.
-
-    Args:
-        card: its card without metrics.
-        folder: where.
-    """
-
-    def __init__(self, card: Card, folder: Path) -> None:
-        self.card, self.folder = card, folder
-
-    def __call__(self, net: nn.Module, step: int) -> PortableModel:
-        """Export and load back."""
-        del step
-        return save_model(net, self.card, self.folder)
-
-
-def _card(lineage: dict[str, Any]) -> Card:
+def embedder_card(lineage: dict[str, Any]) -> Card:
+    """Describe the embedder: raw pixels in, centred letterbox of 128."""
     return Card(
-        name="cooler-embedder", task="embed", input_size_wh=(INPUT_PX, INPUT_PX), decoder="none", labels=(),
-        licence="Apache-2.0", lineage=lineage, pad_value=CROP_PAD, pad_place="centre", strides=(),
+        name="cooler-embedder",
+        task="embed",
+        input_size_wh=(INPUT_PX, INPUT_PX),
+        decoder="none",
+        labels=(),
+        licence="Apache-2.0",
+        lineage=lineage,
+        pad_value=CROP_PAD,
+        pad_place="centre",
+        strides=(),
     )
 
 
@@ -239,12 +248,15 @@ def train_embedder(source: CropSource, out_dir: Path, *, options: EmbedderOption
         caches.append(build_cache(source, crop_record, plan, folder=out_dir / f"crops-{part}", workers=options.workers))
     train, validation = caches
     lineage = {
-        "trained_by": "fleetsight train embedder", "command": command, "seed": options.seed,
+        "trained_by": "fleetsight train embedder",
+        "command": command,
+        "seed": options.seed,
         "data": f"{len(train)} rendered crops of {options.catalogues} made-up catalogues; no photographs",
-        "started_from": "random weights", "licence_of_data": "Apache-2.0",
+        "started_from": "random weights",
+        "licence_of_data": "Apache-2.0",
     }
-    card = _card(lineage)
-    task = EmbedderTask(train, validation, options.loop, publish=Publish(card, out_dir / "trial"))
+    card = embedder_card(lineage)
+    task = EmbedderTask(train, validation, options.loop, folder=out_dir, card=card)
     torch.manual_seed(options.seed)
     net = _Net(task.classes)
     loop = TrainingLoop(net, task, options.loop, folder=out_dir)
@@ -256,8 +268,10 @@ def train_embedder(source: CropSource, out_dir: Path, *, options: EmbedderOption
     facts: dict[str, Any] = {
         "parameters": parameters_of(best.embedder),
         "multiply_adds": multiply_adds(best.embedder, card.input_size_wh),
-        "training_designs": task.classes, "training_crops": len(train), "steps": options.loop.steps,
-        "best_step": result.best_step, "seconds": round(result.seconds),
+        "training_designs": task.classes,
+        "training_crops": len(train),
+        "steps": options.loop.steps,
+        "best_step": result.best_step,
+        "seconds": round(result.seconds),
     }
-    return report_card(with_metrics(model, {**rounded(metrics), **facts}), out_dir / "report.json")
-
+    return report_card(publish(model, {**rounded(metrics), **facts}, model.folder), out_dir / "report.json")

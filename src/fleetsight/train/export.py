@@ -56,8 +56,14 @@ def onnx_bytes(net: nn.Module, input_wh: tuple[int, int], *, open_batch: bool) -
         # The trace-based exporter is announced as legacy; the newer one needs onnxscript and folds less.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            net, (sample,), buffer, opset_version=OPSET, input_names=["image"], output_names=["raw"],
-            dynamic_axes=axes, dynamo=False,
+            net,
+            (sample,),
+            buffer,  # type: ignore[arg-type]
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["raw"],
+            dynamic_axes=axes,
+            dynamo=False,
         )
     return buffer.getvalue()
 
@@ -80,20 +86,21 @@ def save_model(net: nn.Module, card: Card, folder: Path) -> PortableModel:
     return _swap(draft, folder)
 
 
-def with_metrics(model: PortableModel, metrics: dict[str, Any]) -> PortableModel:
-    """Write measured figures into a model's card; the ONNX file stays as it is.
+def publish(model: PortableModel, metrics: dict[str, Any], folder: Path) -> PortableModel:
+    """Write a model with its measured figures into a folder, in place of what lies there.
 
     Args:
-        model: in its folder.
+        model: exported; its ONNX file stays as it is.
         metrics: plain values for the card.
+        folder: where; may be the model's own folder.
 
     Returns:
         The model as loaded back.
     """
-    draft = model.folder.with_name(model.folder.name + ".next")
+    draft = folder.with_name(folder.name + ".next")
     shutil.rmtree(draft, ignore_errors=True)
     PortableModel.save(draft, model.onnx, replace(model.card, metrics=metrics, sha256=""))
-    return _swap(draft, model.folder)
+    return _swap(draft, folder)
 
 
 def _swap(draft: Path, folder: Path) -> PortableModel:
@@ -122,7 +129,9 @@ def multiply_adds(net: nn.Module, input_wh: tuple[int, int]) -> int:
     def count(module: nn.Module, _: Any, output: Tensor) -> None:
         nonlocal total
         if isinstance(module, nn.Conv2d):
-            total += output.numel() * module.in_channels // module.groups * module.kernel_size[0] * module.kernel_size[1]
+            total += (
+                output.numel() * module.in_channels // module.groups * module.kernel_size[0] * module.kernel_size[1]
+            )
         elif isinstance(module, nn.Linear):
             total += output.numel() * module.in_features
 

@@ -74,6 +74,9 @@ class Task(Protocol):
     def validate(self, net: nn.Module, step: int) -> dict[str, float]:
         """Measure the averaged network; `score` is the one to maximise."""
 
+    def keep(self, metrics: dict[str, float], step: int) -> None:
+        """Take note that the network just validated is the best so far (publish it, say)."""
+
 
 @dataclass(frozen=True)
 class LoopResult:
@@ -210,6 +213,7 @@ class TrainingLoop:
         if metrics["score"] > self.best["score"]:
             self.best_step, self.best = self.step, dict(metrics)
             torch.save(self.average.net.state_dict(), self.folder / "best.pt")
+            self.task.keep(metrics, self.step)
         shown = " ".join(f"{name}={value:.4f}" for name, value in metrics.items())
         logger.info("validated step=%d %s best_step=%d", self.step, shown, self.best_step)
 
@@ -268,7 +272,7 @@ class _Log:
             self._writer: Any = None
             logger.warning("tensorboard is not installed: no event log (pip install fleetsight[train])")
         else:
-            self._writer = SummaryWriter(str(folder), purge_step=purge_step)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(folder), purge_step=purge_step)
 
     def __enter__(self) -> "_Log":
         return self

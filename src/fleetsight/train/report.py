@@ -50,4 +50,7 @@ def report_card(model: PortableModel, path: Path) -> Report:
 def rounded(metrics: dict[str, float]) -> dict[str, float | int]:
     """Round figures for a card: counts become whole, the rest keeps four places, what was not measurable is left out."""
     kept = {name: value for name, value in metrics.items() if math.isfinite(value)}
-    return {name: int(value) if name.startswith("n") and value == int(value) else round(value, 4) for name, value in kept.items()}
+    return {
+        name: int(value) if name.startswith("n") and value == int(value) else round(value, 4)
+        for name, value in kept.items()
+    }

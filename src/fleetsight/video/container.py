@@ -97,7 +97,7 @@ def inspect(file: BinaryIO) -> Structure:
     file.seek(0)
     head = file.read(SNIFF_BYTES)
     kind = sniff(head)
-    seal = check_seal(file, head, SUFFIXES[kind])
+    seal = check_seal(file, SUFFIXES[kind], head=head)
     if kind is Kind.MP4:
         structure = _inspect_mp4(file, size_bytes)
     elif kind is Kind.MATROSKA:

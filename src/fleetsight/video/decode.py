@@ -1,8 +1,7 @@
 """Clips to frames: a hostile file goes in, pictures with exact times come out, and the caller survives.
 
-The parent looks at the first bytes and the outermost boxes (``container``), starts a decoder process behind walls (``child``,
-``worker``, ``sandbox``), copies pictures out of a shared ring, gives them their time (``timeline``) and, at the end, judges
-the run (``summary``). What cannot be used at all is a MediaError; what can be used in part is a degraded summary.
+The parent looks at the first bytes and the outermost boxes (``container``), starts a decoder process behind walls (``sandbox``),
+copies pictures out of a shared ring, gives them their time (``timeline``) and, at the end, judges the run (``summary``). What cannot be used at all is a MediaError; what can be used in part is a degraded summary.
 """
 
 import logging
@@ -12,8 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fleetsight.video import wire
-from fleetsight.video.child import ChildGone, DecoderChild, Limits, Message
 from fleetsight.video.container import RECORD_HINT, Structure, inspect
 from fleetsight.video.frame import Frame
 from fleetsight.video.media_error import (
@@ -27,6 +24,8 @@ from fleetsight.video.media_error import (
     MediaTimeoutError,
     MediaTruncatedError,
 )
+from fleetsight.video.sandbox import wire
+from fleetsight.video.sandbox.child import ChildGone, DecoderChild, Limits, Message
 from fleetsight.video.summary import SOUND_SLACK_S, ClipInfo, DecodeSummary, Tally, parse_duration_tag, summarise
 from fleetsight.video.timeline import NS, Timeline, standard_rate
 
@@ -62,7 +61,10 @@ class ClipReader:
 
     def __enter__(self) -> Self:
         self._structure = _look(self.path)
-        self._child = DecoderChild(self.path, self._structure.kind, self.limits)
+        try:
+            self._child = DecoderChild(self.path, self._structure.kind, self.limits)
+        except OSError as error:
+            raise MediaCrashedError(f"the decoder process cannot be started: {error}") from error
         try:
             self._begin(self._child, self._structure)
         except BaseException:
@@ -87,7 +89,7 @@ class ClipReader:
         """What came out so far; final after the last frame, before that with the reason "unread"."""
         if self._structure is None:
             raise RuntimeError("the clip is not open: use `with ClipReader(path) as reader`")
-        return summarise(self.info, self._structure, self._timeline, self._tally)
+        return summarise(self.info, self._structure, timeline=self._timeline, tally=self._tally)
 
     def __iter__(self) -> Iterator[Frame]:
         while self._child is not None:
@@ -118,9 +120,11 @@ class ClipReader:
             message = child.receive()
         except ChildGone as gone:
             raise _refusal_of_death(gone) from gone
-        if message.kind is not wire.Kind.INFO:
+        if message.kind is wire.Kind.FAIL:
             raise _refusal(message.payload, structure, self.limits)
         try:
+            if message.kind is not wire.Kind.INFO:
+                raise ValueError(f"it began with {message.kind.name}")
             self._info = _read_info(message.payload, structure, self.limits)
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise MediaCrashedError(f"the decoder process described the clip with nonsense: {error}") from error

@@ -18,7 +18,9 @@ from fleetsight.vision.image import Image
 
 ROWS, COLUMNS = 18, 32
 BLACK_MAX = 24.0  # mean of a patch, 0-255; a lens cap reads 0-10, a scene lit at 12 % still has patches above 30
-DETAIL_MIN = 0.012  # of brightness; real scenes 0.03-0.15, a hand over 70 % of the view 0.022, a covered lens 0.008
+DETAIL_MIN = (
+    0.015  # of brightness; real scenes 0.03-0.15, a hand over 70 % of the view 0.022, a covered lens 0.008-0.014
+)
 DETAIL_FLOOR = 10.0  # brightness that is added before dividing, so that noise in the dark is no detail
 STILL_MAX = 0.02  # mean difference of rows, 0-255; frozen and re-encoded 0-0.011, sensor noise at CRF 18 from 0.04
 REFRESH_MAX = 1.5  # what a key picture changes in a frozen view
@@ -95,7 +97,7 @@ class PictureHealth:
         """Take in the next picture.
 
         Args:
-            image: (h, w, 3) uint8 RGB, of the same size as the others; nothing of it is kept but 18 rows.
+            image: (h, w, 3) uint8 RGB, of the same size as the others; nothing of it is kept but these rows.
             pts_ns: its presentation time.
         """
         rows = _rows(image)

@@ -38,13 +38,13 @@ def make_seal(file: BinaryIO, suffix: str) -> bytes:
     return _wrap(_digest(file, file.seek(0, os.SEEK_END)), suffix)
 
 
-def check_seal(file: BinaryIO, head: bytes, suffix: str) -> Seal:
+def check_seal(file: BinaryIO, suffix: str, *, head: bytes) -> Seal:
     """Compare a clip with its seal.
 
     Args:
         file: the clip, seekable.
-        head: its first bytes.
         suffix: ".mp4", ".mkv" or ".ts", by content.
+        head: its first bytes.
     Returns:
         The finding.
     """

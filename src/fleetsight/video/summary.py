@@ -68,7 +68,7 @@ class Tally:
     counters: dict[str, int] = field(default_factory=dict)
 
 
-def summarise(info: ClipInfo, structure: Structure, timeline: Timeline, tally: Tally) -> DecodeSummary:
+def summarise(info: ClipInfo, structure: Structure, *, timeline: Timeline, tally: Tally) -> DecodeSummary:
     """Judge a finished or interrupted run.
 
     The fraction is the smallest of those that can be told: pictures delivered / pictures declared (MP4 index; edit lists count),
@@ -88,8 +88,7 @@ def summarise(info: ClipInfo, structure: Structure, timeline: Timeline, tally: T
     broken = counters.get("failed_packets", 0) + counters.get("corrupt_packets", 0) + counters.get("complaints", 0)
     found = {
         "truncated": structure.truncated or (fraction < 1 and tally.stopped is None and broken == 0),
-        "corrupt_packets": broken + tally.corrupt_frames > 0 and counters.get("no_memory", 0) == 0,
-        "limit_memory": counters.get("no_memory", 0) > 0,
+        "corrupt_packets": broken + tally.corrupt_frames > 0 and tally.stopped != "limit_memory",
         "corrupt_container": structure.damaged or counters.get("broken_reads", 0) > 0,
         "altered": structure.altered,
         "timestamps_repaired": timeline.repaired > 0,

@@ -1,18 +1,22 @@
 """From a stream's time stamps to nanoseconds that start at 0 and strictly rise.
 
 Stamps are integers in the stream's time base, and all arithmetic here is exact. Where a frame of the declared rate is no whole
-number of ticks (Matroska: 1 ms; 23.976 frames/s in MPEG-TS), the container has rounded the stamps; a stamp within one tick of
-the rate's grid then means the grid's exact time. Stamps that are missing or run backwards are repaired and counted.
+number of coarse ticks (Matroska: 1 ms; 23.976 frames/s in MPEG-TS), the container has rounded the stamps; a stamp within one tick of
+the rate's grid then means the grid's exact time. Stamps that are missing, run backwards or leap far ahead are repaired and counted.
 """
 
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 NS = 1_000_000_000
+COARSE_TICK_S = Fraction(
+    1, 100_000
+)  # MPEG-TS 1/90000, Matroska 1/1000; below, rounding is under 10 µs and best left alone
 FALLBACK_RATE_HZ = Fraction(25)  # paces frames without stamp in a stream without rate
 TRUSTED_BACK_S = 2  # an offset is dropped again when the stamps return to within this of the last frame
 VARIABLE_STEP = 0.2
 VARIABLE_SHARE = 0.02  # a dropped picture now and then is still a constant rate
+LEAP_NS = 60 * NS  # no recording of a purchase pauses for longer; one damaged stamp must not end a clip
 NTSC = Fraction(1000, 1001)
 
 
@@ -48,6 +52,11 @@ class Timeline:
     _first: int | None = None
     _offset_ns: int = 0
     _steps_ns: list[int] = field(default_factory=list)
+    _rounded: bool = False
+
+    def __post_init__(self) -> None:
+        whole = self.rate_hz is not None and (self.rate_hz * self.time_base).numerator == 1  # ticks per frame
+        self._rounded = self.rate_hz is not None and not whole and self.time_base > COARSE_TICK_S
 
     @property
     def period_ns(self) -> int:
@@ -74,7 +83,7 @@ class Timeline:
         if self._offset_ns and self.last_ns < raw_ns <= self.last_ns + TRUSTED_BACK_S * NS:
             self._offset_ns = 0
         placed_ns = raw_ns + self._offset_ns
-        if placed_ns <= self.last_ns:
+        if not self.last_ns < placed_ns <= self.last_ns + LEAP_NS:
             self.repaired += 1
             placed_ns = self.last_ns + self.period_ns
             self._offset_ns = placed_ns - raw_ns
@@ -103,9 +112,7 @@ class Timeline:
 
     def _to_ns(self, ticks: int) -> int:
         seconds = ticks * self.time_base
-        if (
-            self.rate_hz is not None and (self.rate_hz * self.time_base).numerator != 1
-        ):  # a frame is no whole number of ticks
+        if self._rounded and self.rate_hz is not None:
             on_grid = round(seconds * self.rate_hz) / self.rate_hz
             grid_ns = round(on_grid * NS)
             if abs(on_grid - seconds) <= self.time_base and grid_ns + self._offset_ns > self.last_ns:

@@ -2,7 +2,7 @@
 
 Association in three rounds: confident detections by overlap with where each track should be by now, then doubtful ones (ByteTrack,
 arXiv 2110.06864), then what is left of the confident ones by overlap of grown boxes, for what moves more than its own size
-between two pictures (C-BIoU, arXiv 2211.14317). Motion is a constant-velocity Kalman filter in seconds of the clip, so that a
+between two pictures (C-BIoU, arXiv 2211.14317), or with the place the thing had before something covered it. Motion is a constant-velocity Kalman filter in seconds of the clip, so that a
 dropped picture or another frame rate changes nothing. Equal input gives equal output. Why not a library: docs/adr/0002-tracker.md.
 """
 
@@ -18,6 +18,7 @@ from fleetsight.vision.box import Boxes, iou
 from fleetsight.vision.detections import Detections
 
 COAST_S = 0.25  # what is out of sight slows down: a box that a hand covers bit by bit only seems to move
+HOME_S = 0.5  # the box of the last half second: what a hand covered bit by bit comes back there, at its full size
 FloatVector = NDArray[np.float64]
 
 
@@ -101,11 +102,20 @@ class Track:
 
 
 class _Motion:
-    """Kalman filter of the four edges, each with position and velocity; all share one covariance, in heights of the box."""
+    """Kalman filter of the four edges, each with position and velocity; all share one covariance, in heights of the box.
+
+    Args:
+        box: (4,), the first detection.
+        settings: how detections become tracks.
+    Attributes:
+        edges: (4,) float64, filtered x1, y1, x2, y2.
+        home: (4,) float64, slow average of the detected boxes.
+    """
 
     def __init__(self, box: NDArray[np.float32], settings: TrackSettings) -> None:
         self._settings = settings
         self.edges: FloatVector = box.astype(np.float64)
+        self.home: FloatVector = self.edges
         self._speed: FloatVector = np.zeros(4)
         self._pp = settings.position_noise**2
         self._pv = 0.0
@@ -126,6 +136,7 @@ class _Motion:
         self._vv += noise * seconds
         spread = self._pp + self._settings.position_noise**2
         gain, speed_gain = self._pp / spread, self._pv / spread
+        self.home = self.home - (box - self.home) * math.expm1(-seconds / HOME_S)
         self.edges = self.ahead(seconds)
         surprise = box - self.edges
         self.edges = self.edges + gain * surprise
@@ -205,6 +216,9 @@ class Tracker:
             return []
         ahead = [self._motions[track.track_id].ahead((pts_ns - track.times_ns[-1]) / NS) for track in tracks]
         overlap = iou(_grown(np.array(ahead, dtype=np.float32), growth), _grown(detections.boxes_xyxy_px, growth))
+        if growth:
+            homes = np.array([self._motions[track.track_id].home for track in tracks], dtype=np.float32)
+            overlap = np.maximum(overlap, iou(homes, detections.boxes_xyxy_px))
         same = np.array([track.label for track in tracks])[:, None] == detections.labels[None, :]
         overlap = np.where(same & (overlap >= least), overlap, 0.0)
         rows, columns = linear_sum_assignment(overlap, maximize=True)

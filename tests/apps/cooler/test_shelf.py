@@ -110,6 +110,6 @@ def test_a_step_is_measured_in_widths_wherever_the_product_stands() -> None:
         ]
         (cx, cy, w), (dx, dy, v) = at
         box = np.array([cx - w / 2, cy - w, cx + w / 2, cy + w], dtype=np.float32)
-        along, aside = step_in_widths(Shift(v / w, dx - cx, dy - cy, 1.0), box, LENS)
+        along, aside = step_in_widths(Shift(v / w, dx - cx, dy - cy, 1.0), box, lens=LENS)
         assert along == pytest.approx((z1 - z0) / size, abs=1e-3)
         assert aside == pytest.approx(0.0, abs=1e-3)

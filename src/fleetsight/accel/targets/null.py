@@ -45,6 +45,9 @@ def open_model(model: PortableModel, *, precision: Precision = "auto", threads: 
 class NullSession:
     """A session that answers with zeros.
 
+    Args:
+        model: the checked model.
+
     Attributes:
         target: "null".
         precision: "f32".

@@ -61,6 +61,11 @@ def open_model(
 class OnnxRuntimeSession:
     """A model opened on the processor with ONNX Runtime.
 
+    Args:
+        model: the checked model.
+        precision: "auto" or "f32".
+        threads: most threads of one run; None: all.
+
     Attributes:
         target: "onnxruntime".
         precision: "f32".

@@ -67,6 +67,12 @@ def open_model(
 class OpenVinoSession:
     """A model opened on the processor with OpenVINO.
 
+    Args:
+        model: the checked model.
+        precision: "auto" takes bfloat16 where the processor computes it natively.
+        threads: most threads to use; None: all.
+        cache: folder for compiled networks; None: compile each time.
+
     Attributes:
         target: "openvino".
         precision: arithmetic in use, "f32" or "bf16".
@@ -144,22 +150,18 @@ class OpenVinoSession:
         network = self._network_for("THROUGHPUT")
         count = int(network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + REQUESTS_AHEAD
         idle = deque(network.create_infer_request() for _ in range(count))
+        # A batch is kept until its answer came: the request reads its memory.
         busy: deque[tuple[Any, NDArray[np.float32]]] = deque()
         try:
             for batch in batches:
-                if self._closed:
-                    raise ClosedError(f"the {NAME} session was closed while it ran")
-                # The batch is kept until its answer came: the request reads its memory.
                 ready = check_batch(batch, self.input_shape)
                 request = idle.popleft()
-                request.start_async([ready], share_inputs=True)
+                self._start(request, ready)
                 busy.append((request, ready))
                 if not idle:
                     yield self._finish(network, busy, idle)
             while busy:
                 yield self._finish(network, busy, idle)
-        except RuntimeError as error:
-            raise TargetError(f"{NAME} failed: {_first_line(error)}") from error
         finally:
             for request, _ in busy:
                 request.wait()
@@ -171,14 +173,23 @@ class OpenVinoSession:
             self._request = None
             self._compiled.clear()
 
+    def _start(self, request: Any, batch: NDArray[np.float32]) -> None:
+        if self._closed:
+            raise ClosedError(f"the {NAME} session was closed while it ran")
+        try:
+            request.start_async([batch], share_inputs=True)
+        except RuntimeError as error:
+            raise TargetError(f"{NAME} failed: {_first_line(error)}") from error
+
     @staticmethod
     def _finish(network: Any, busy: "deque[tuple[Any, NDArray[np.float32]]]", idle: "deque[Any]") -> Outputs:
-        request, _ = busy[0]
-        request.wait()
-        busy.popleft()
-        outputs = _outputs(request, network)
+        request, _ = busy.popleft()
+        try:
+            request.wait()
+        except RuntimeError as error:
+            raise TargetError(f"{NAME} failed: {_first_line(error)}") from error
         idle.append(request)
-        return outputs
+        return _outputs(request, network)
 
     def _network_for(self, hint: str) -> Any:
         with self._lock:

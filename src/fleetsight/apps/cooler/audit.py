@@ -18,10 +18,15 @@ from fleetsight.vision.image import Image
 SCALES = np.exp(np.arange(np.log(0.62), np.log(1.62), 0.016)).astype(np.float64)
 """Sizes searched: three pitches of 80 mm at 700 mm make 0.74; steps of 1.6 % resolve a fifth of a pitch at 1200 mm."""
 UPSAMPLE = 2
+REFINE_STEPS = 40
+REFINE_LOG_SCALE = 0.08
+"""A refinement that changes the size by more than this went astray."""
 PRINT_INSET = 0.10
 """Share cut off each side of a box before matching, so that background at its rim does not vote."""
 MATCH_MIN = 0.55
 """Below this correlation the two views do not show the same print."""
+UNMOVED_MIN = 0.965
+"""A print that moved by 2 px correlates with itself below this; noise and compression leave 0.98 and more."""
 HFOV_DEFAULT_DEG = 62.0
 """Horizontal field of view assumed without calibration; an error of 20 % scales the step by about as much."""
 
@@ -113,10 +118,35 @@ def register(
             dx, dy = found - centre
             true_scale = (width / template.shape[1] + height / template.shape[0]) / 2 / up
             best = Shift(scale=float(true_scale), dx_px=float(dx), dy_px=float(dy), score=float(score))
-    return best
+    return None if best is None else _refined(best, (before, after), cut)
 
 
-def step_in_widths(shift: Shift, box_xyxy_px: NDArray[np.float32], lens: Lens) -> tuple[float, float]:
+def _refined(shift: Shift, views: tuple[NDArray[np.float32], NDArray[np.float32]], cut: NDArray[np.int64]) -> Shift:
+    """Affine refinement below the grid of sizes (enhanced correlation, Evangelidis and Psarakis 2008)."""
+    before, after = (cv2.cvtColor(view, cv2.COLOR_RGB2GRAY) for view in views)
+    x0, y0, x1, y1 = (int(v) for v in cut)
+    up = UPSAMPLE
+    template = cv2.resize(before[y0:y1, x0:x1], None, fx=up, fy=up, interpolation=cv2.INTER_CUBIC)
+    field = cv2.resize(after, None, fx=up, fy=up, interpolation=cv2.INTER_CUBIC)
+    half = np.array([template.shape[1] / 2, template.shape[0] / 2])
+    centre = up * np.array([(x0 + x1) / 2 + shift.dx_px, (y0 + y1) / 2 + shift.dy_px])
+    warp = np.array([[shift.scale, 0, 0], [0, shift.scale, 0]], dtype=np.float32)
+    warp[:, 2] = centre - shift.scale * half
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, REFINE_STEPS, 1e-4)
+    try:
+        score, fine = cv2.findTransformECC(template, field, warp, cv2.MOTION_AFFINE, stop, None, 3)
+    except cv2.error:  # it did not converge: the grid's answer stands
+        return shift
+    scale = float(np.sqrt(abs(np.linalg.det(fine[:, :2].astype(np.float64)))))
+    moved = fine[:, :2] @ half + fine[:, 2] - up * np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+    if score < shift.score - 0.05 or abs(np.log(scale / shift.scale)) > REFINE_LOG_SCALE:
+        return shift
+    return Shift(scale, float(moved[0]) / up, float(moved[1]) / up, max(float(score), shift.score))
+
+
+def step_in_widths(
+    shift: Shift, box_xyxy_px: NDArray[np.float32], *, lens: Lens, width_px: float | None = None
+) -> tuple[float, float]:
     """Movement in space of a product, in units of its width.
 
     A row runs away from the camera and, seen from above, up or down in the picture, but not sideways. Sideways movement is
@@ -126,18 +156,36 @@ def step_in_widths(shift: Shift, box_xyxy_px: NDArray[np.float32], lens: Lens) -
         shift: how its print moved.
         box_xyxy_px: (4,) where it stood, pixels of the picture.
         lens: the pinhole.
+        width_px: its width when the box shows a part of it only; None takes the box's.
     Returns:
         along: signed movement along the row, away from the camera positive.
         aside: movement to the right.
     """
     x0, y0, x1, y1 = (float(v) for v in box_xyxy_px)
-    width = x1 - x0
+    width = width_px or x1 - x0
     centre = np.array([(x0 + x1 - lens.width_px) / 2, (y0 + y1 - lens.height_px) / 2])
     before = np.array([*centre, lens.focal_px]) / width
     after = np.array([centre[0] + shift.dx_px, centre[1] + shift.dy_px, lens.focal_px]) / (width * shift.scale)
     moved = after - before
     away = float(np.linalg.norm(after) - np.linalg.norm(before))
     return float(np.copysign(np.hypot(moved[1], moved[2]), away)), float(moved[0])
+
+
+def unmoved(before: NDArray[np.float32], after: NDArray[np.float32], *, box_xyxy_px: NDArray[np.float32]) -> bool:
+    """Whether two views show the same print at the same spot; much cheaper than a registration.
+
+    Args:
+        before: (h, w, 3) float32 window.
+        after: (h, w, 3) float32 window, same size.
+        box_xyxy_px: (4,) the product in `before`, in pixels of the window.
+    Returns:
+        True when the correlation without any movement is above UNMOVED_MIN.
+    """
+    x0, y0, x1, y1 = (round(float(v)) for v in box_xyxy_px)
+    first, second = before[y0:y1, x0:x1], after[y0:y1, x0:x1]
+    if first.size < 100 or float(first.std()) < 4.0:
+        return False
+    return float(cv2.matchTemplate(first, second, cv2.TM_CCOEFF_NORMED)[0, 0]) >= UNMOVED_MIN
 
 
 def local_box(box_xyxy_px: NDArray[np.float32], window_xyxy_px: NDArray[np.int64]) -> NDArray[np.float32]:

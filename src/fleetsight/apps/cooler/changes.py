@@ -4,22 +4,28 @@ Two calm views are compared at a time. The audit's registration tells whether th
 the identifier tells whether it is the same product at all.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.apps.cooler.audit import MATCH_MIN, Lens, Shift, local_box, mean_picture, register, step_in_widths
+from fleetsight.apps.cooler.audit import MATCH_MIN, Lens, Shift, local_box, mean_picture, register, step_in_widths, unmoved
 from fleetsight.apps.cooler.events import Kind
-from fleetsight.apps.cooler.identify import Identifier, Reading
-from fleetsight.apps.cooler.shelf import Gap, Place, Run
+from fleetsight.apps.cooler.identify import Extent, Identifier, Reading
+from fleetsight.apps.cooler.shelf import SETTLE_S, Gap, Place, Run
+from fleetsight.vision.box import covered
 
 SAME_COSINE = 0.80
 """Two views whose embeddings are closer than this show the same product."""
 STEP_MIN = 0.5
 """A movement of less than half a row pitch is a product put down differently, not one taken."""
+REVEAL_SHARE = 0.45
+"""A product that covers this much of a spot hides what stands behind."""
 ASIDE_MIN = 0.6
 """A product that went sideways by more than this share of its width was moved."""
+STEP_MAX = 4.6
+"""A hand takes four at most; what seems to move further is another print that happens to match."""
 STEP_SIGMA = 0.22
 """Spread of the measured step in row pitches (rendered training sessions)."""
 
@@ -47,6 +53,13 @@ class Change:
     gap: Gap
     rule: str
     step: float = 0.0
+
+    @property
+    def box_xyxy_px(self) -> NDArray[np.float32]:
+        """Where the product stood, or stands now."""
+        at_s = self.gap.end_s + 1e-6 if self.kind is Kind.PUT_BACK else self.gap.start_s
+        box = self.place.box_at(at_s)
+        return self.place.box_xyxy_px if box is None else box
 
 
 def place_changes(place: Place, identifier: Identifier, *, lens: Lens, native_sku: str | None) -> list[Change]:
@@ -80,7 +93,33 @@ def _compare(place: Place, runs: tuple[Run, Run], gap: Gap, *, identifier: Ident
     if was is None and now is not None:
         return [Change(Kind.PUT_BACK, place, now, 1, _presence(after, before), gap, "place_filled")]
     assert was is not None and now is not None, "the other cases have returned"
-    return _moved(place, runs, gap, reading=was, pitch=identifier.rows(was.best), lens=lens)
+    return _moved(place, runs, gap, reading=was, extent=identifier.extent(was.best), lens=lens)
+
+
+def without_reveals(changes: Sequence[Change], places: Sequence[Place]) -> list[Change]:
+    """Drop what only came into view, or went out of it, because a product in front of it left or came.
+
+    Args:
+        changes: of all places.
+        places: all places.
+    Returns:
+        The changes that are left.
+    """
+    return [change for change in changes if not any(_reveals(place, change) for place in places)]
+
+
+def _reveals(other: Place, change: Change) -> bool:
+    """Whether a product at another place began or ceased to cover the spot of a change while it happened."""
+    if other is change.place or change.rule not in ("place_emptied", "place_filled"):
+        return False
+    spot = change.box_xyxy_px[None]
+    before = other.box_at(change.gap.start_s - 0.05)
+    after = other.box_at(change.gap.end_s + SETTLE_S)
+    hid_before = before is not None and float(covered(spot, before[None])[0, 0]) >= REVEAL_SHARE
+    hides_after = after is not None and float(covered(spot, after[None])[0, 0]) >= REVEAL_SHARE
+    if change.rule == "place_emptied":
+        return hides_after and not hid_before
+    return hid_before and not hides_after
 
 
 def same_product(was: Reading, now: Reading) -> bool:
@@ -100,7 +139,7 @@ def same_product(was: Reading, now: Reading) -> bool:
 
 
 def measure(place: Place, before: Run, after: Run) -> Shift | None:
-    """Registration of two views, in whichever direction matches better.
+    """Registration of two views, with the nearer product's print as the template: it shows more and finer detail.
 
     Args:
         place: where.
@@ -112,15 +151,19 @@ def measure(place: Place, before: Run, after: Run) -> Shift | None:
     if before.box_xyxy_px is None or after.box_xyxy_px is None or not before.pictures or not after.pictures:
         return None
     first, second = mean_picture(before), mean_picture(after)
+    if unmoved(first, second, box_xyxy_px=local_box(before.box_xyxy_px, place.window_xyxy_px)):
+        return Shift(1.0, 0.0, 0.0, 1.0)
     there = register(first, second, box_xyxy_px=local_box(before.box_xyxy_px, place.window_xyxy_px))
+    if there is not None and there.scale < 1.0 and there.score >= MATCH_MIN:
+        return there
     back = register(second, first, box_xyxy_px=local_box(after.box_xyxy_px, place.window_xyxy_px))
-    if back is not None and (there is None or back.score > there.score):
-        return Shift(1 / back.scale, -back.dx_px, -back.dy_px, back.score)
-    return there
+    if back is None or (there is not None and back.score < min(there.score, MATCH_MIN)):
+        return there
+    return Shift(1 / back.scale, -back.dx_px, -back.dy_px, back.score)
 
 
 def _moved(
-    place: Place, runs: tuple[Run, Run], gap: Gap, *, reading: Reading, pitch: float, lens: Lens
+    place: Place, runs: tuple[Run, Run], gap: Gap, *, reading: Reading, extent: Extent, lens: Lens
 ) -> list[Change]:
     before, after = runs
     assert before.box_xyxy_px is not None and after.box_xyxy_px is not None, "both runs have a product"
@@ -130,9 +173,13 @@ def _moved(
         rule, trust = "row_step_by_box", 0.8
     else:
         rule, trust = "row_step_by_print", 1.0
-    along, aside = step_in_widths(shift, before.box_xyxy_px, lens)
-    step = along / pitch
+    x0, y0, x1, y1 = (float(v) for v in before.box_xyxy_px)
+    width_px = max(x1 - x0, (y1 - y0) * extent.slimness)
+    along, aside = step_in_widths(shift, before.box_xyxy_px, lens=lens, width_px=width_px)
+    step = along / extent.pitch
     count = round(abs(step))
+    if abs(step) > STEP_MAX:
+        return []
     if abs(step) < STEP_MIN:
         if abs(aside) > ASIDE_MIN:
             return [Change(Kind.MOVE, place, reading, 1, 0.8 * trust, gap, "moved_sideways", step)]

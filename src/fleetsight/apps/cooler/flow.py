@@ -20,10 +20,10 @@ from fleetsight.accel.detector import Detector
 from fleetsight.accel.embedder import Embedder
 from fleetsight.apps.cooler.audit import Lens
 from fleetsight.apps.cooler.basket import fold_basket
-from fleetsight.apps.cooler.changes import place_changes
+from fleetsight.apps.cooler.changes import place_changes, without_reveals
 from fleetsight.apps.cooler.decide import Decision, Doubt, confidence_of, decide, doubt_of, load_calibration
 from fleetsight.apps.cooler.events import Event, Role
-from fleetsight.apps.cooler.identify import GalleryIdentifier, Identifier, LabelIdentifier
+from fleetsight.apps.cooler.identify import Extent, GalleryIdentifier, Identifier, LabelIdentifier
 from fleetsight.apps.cooler.rules import SessionFacts, events_of
 from fleetsight.apps.cooler.shelf import Place, ShelfReader
 from fleetsight.catalog.gallery import build_gallery
@@ -104,10 +104,13 @@ class Engine:
                 hint="name its labels that are SKUs with --skus",
             )
         gallery = build_gallery(catalog, lambda names: embedder.embed([read_picture(Path(name)) for name in names]))
-        pitch = {
-            name: (sku.size_mm[2] + ROW_GAP_MM) / sku.size_mm[0] for name, sku in catalog.skus.items() if sku.size_mm
+        extents = {
+            name: Extent(pitch=(depth + ROW_GAP_MM) / width, slimness=width / height)
+            for name, sku in catalog.skus.items()
+            if sku.size_mm is not None
+            for width, height, depth in (sku.size_mm,)
         }
-        identifier = GalleryIdentifier(embedder, gallery, pitch)
+        identifier = GalleryIdentifier(embedder, gallery, extents)
         return Engine(detector, identifier, _indexes(labels, ("product",)), _indexes(labels, HAND_LABELS))
 
 
@@ -213,6 +216,7 @@ def settle(
             for place in places
             for change in place_changes(place, engine.identifier, lens=lens, native_sku=native.get(place.place_id))
         ]
+        changes = without_reveals(changes, places)
         events = events_of(changes, SessionFacts(role=role, native=native))
         basket = {} if role is Role.RESTOCK else fold_basket(events)
         unexplained = watched.shelf.look.unexplained([p.window_xyxy_px for p in places]) if watched.shelf else 0.0

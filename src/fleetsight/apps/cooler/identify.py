@@ -36,6 +36,19 @@ class Reading:
         return next(iter(self.probabilities))
 
 
+@dataclass(frozen=True)
+class Extent:
+    """Proportions of a product as it stands.
+
+    Attributes:
+        pitch: distance to the next one of its row, in units of its width.
+        slimness: width over height; 0 when unknown.
+    """
+
+    pitch: float = 1.05
+    slimness: float = 0.0
+
+
 class Identifier(Protocol):
     """Names the product in a run."""
 
@@ -49,8 +62,8 @@ class Identifier(Protocol):
             None when nothing stands there.
         """
 
-    def rows(self, sku: str | None) -> float:
-        """Row pitch of a SKU in units of its width."""
+    def extent(self, sku: str | None) -> Extent:
+        """Proportions of a SKU."""
 
 
 class LabelIdentifier:
@@ -69,9 +82,9 @@ class LabelIdentifier:
             return None
         return Reading(probabilities={self._labels[run.label]: min(0.999, max(run.score, 0.5))})
 
-    def rows(self, sku: str | None) -> float:  # noqa: ARG002 labels come without sizes
-        """Round products: as deep as wide."""
-        return 1.05
+    def extent(self, sku: str | None) -> Extent:  # noqa: ARG002 labels come without sizes
+        """Round products are as deep as wide."""
+        return Extent()
 
 
 class GalleryIdentifier:
@@ -80,13 +93,13 @@ class GalleryIdentifier:
     Args:
         embedder: makes (n, d) vectors of crops.
         gallery: vectors of the catalog's pictures.
-        row_pitch: row pitch in units of width, by SKU; from the catalog's sizes.
+        extents: proportions by SKU, from the catalog's sizes.
     """
 
-    def __init__(self, embedder: Embedder, gallery: Gallery, row_pitch: dict[str, float]) -> None:
+    def __init__(self, embedder: Embedder, gallery: Gallery, extents: dict[str, Extent]) -> None:
         self._embedder = embedder
         self._gallery = gallery
-        self._row_pitch = row_pitch
+        self._extents = extents
         self._known: dict[tuple[int, float], Reading | None] = {}
 
     def read(self, place: Place, run: Run) -> Reading | None:
@@ -96,9 +109,9 @@ class GalleryIdentifier:
             self._known[key] = self._read(place, run)
         return self._known[key]
 
-    def rows(self, sku: str | None) -> float:
-        """Row pitch from the catalog; 1.05 when it gives no size."""
-        return self._row_pitch.get(sku or "", 1.05)
+    def extent(self, sku: str | None) -> Extent:
+        """From the catalog's sizes; that of a round product when it gives none."""
+        return self._extents.get(sku or "", Extent())
 
     def _read(self, place: Place, run: Run) -> Reading | None:
         pictures = product_pictures(run, place.window_xyxy_px)

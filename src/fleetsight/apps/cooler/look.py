@@ -24,8 +24,10 @@ MOTION_LAG_S = 0.13
 """Movement is judged against the frame this long ago: 2 to 4 frames at 15 to 30 frames/s."""
 GLOBAL_SHARE = 0.5
 """When more of the picture than this differs, the camera moved, was covered, or the light failed: nothing is read."""
-BRIGHTNESS_RANGE = (0.45, 2.2)
-"""Outside of this brightness ratio noise and clipping make the comparison useless."""
+BRIGHTNESS_RANGE = (0.6, 1.7)
+"""Outside of this brightness ratio (a closed door, a failed lamp) shadows fall elsewhere and nothing can be compared."""
+LEFTOVER_SHARE = 0.12
+"""More changed picture than this outside of arms is a change of light and not of products."""
 REST_RATE = 0.03
 """How fast the picture at rest follows slow drift, per frame."""
 
@@ -84,13 +86,18 @@ class Look:
         changed = (cv2.absdiff(level, self._rest) > CHANGED_LEVELS * noise_gain).astype(np.uint8)
         moving = (cv2.absdiff(level, before) > MOVING_LEVELS * noise_gain).astype(np.uint8)
         low, high = BRIGHTNESS_RANGE
-        self.disturbed = not low < ratio < high or float(changed.mean()) > GLOBAL_SHARE
         hidden = self._hidden(changed, moving, hands_xyxy_px)
         self.hidden_share = float(hidden.mean())
+        leftover = changed & (1 - hidden)
+        self.disturbed = (
+            not low < ratio < high
+            or float(changed.mean()) > GLOBAL_SHARE
+            or float(leftover.mean()) > LEFTOVER_SHARE
+        )
         if not self.disturbed:
             calm = (changed | moving) == 0
             np.add(self._rest, REST_RATE * (level - self._rest), out=self._rest, where=calm)
-        self._leftover = changed & (1 - hidden)
+        self._leftover = leftover
         self._sums = tuple(cv2.integral(mask).astype(np.int32, copy=False) for mask in (changed, moving, hidden))
 
     def shares(self, boxes_xyxy_px: NDArray[np.float32]) -> Shares:

@@ -17,6 +17,8 @@ from fleetsight.vision.image import Image
 
 CALM_CHANGED = 0.10
 """A place whose look differs in less than this share is unchanged (noise and compression stay below 0.05)."""
+RESUMED_CHANGED = 0.03
+"""After a hand was there, anything above this is compared anew: a plain product one row further back changes little."""
 CALM_MOVING = 0.08
 CALM_HIDDEN = 0.12
 SETTLE_S = 0.30
@@ -147,6 +149,22 @@ class Place:
         return self.window_xyxy_px.astype(np.float32)
 
 
+    def box_at(self, at_s: float) -> NDArray[np.float32] | None:
+        """Where a product stood at a time.
+
+        Args:
+            at_s: seconds; between two runs the earlier one counts.
+        Returns:
+            (4,) float32, None when the place was empty.
+        """
+        box = self.runs[0].box_xyxy_px
+        for run in self.runs:
+            if run.start_s > at_s:
+                break
+            box = run.box_xyxy_px
+        return box
+
+
 @dataclass
 class _Candidate:
     run: Run
@@ -220,7 +238,8 @@ class ShelfReader:
     ) -> None:
         calm, touched, changed, detection = reading
         run = place.runs[-1]
-        if calm and changed < CALM_CHANGED:
+        after_touch = place.unresolved_s is not None and place._touched_s >= 0.0
+        if calm and changed < (RESUMED_CHANGED if after_touch else CALM_CHANGED):
             place.unresolved_s, place._pending = None, None
             run.add(at_s, detection)
             self._picture(place, run, at_s, image)

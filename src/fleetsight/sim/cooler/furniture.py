@@ -5,7 +5,7 @@ bottom up its surface, its products and its price rail. A depth map goes along, 
 neighbour. Brightness falls from the front of a shelf to its back and below each board.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -23,6 +23,8 @@ FRAME_MM = 46.0
 """Width of the door frame around the shelves."""
 WALL_STRIPS = 10
 SUBPIXEL_BITS = 3
+Standing = tuple[int, Design, Pose]
+"""An untouched product: item id, what it is and where."""
 
 
 @dataclass
@@ -30,11 +32,13 @@ class Still:
     """The picture without hands.
 
     Attributes:
+        standing: what is drawn.
         canvas: colours and owners.
         depth_mm: (h, w) float32, what is nearest in each pixel, along the camera's axis; products count with their middle.
         full_px: for each item drawn, its pixels if nothing but furniture hid it.
     """
 
+    standing: tuple[Standing, ...]
     canvas: Canvas
     depth_mm: NDArray[np.float32]
     full_px: dict[int, int]
@@ -74,6 +78,20 @@ def box_px(camera: Camera, design: Design, pose: Pose) -> tuple[int, int, int, i
     return (int(x0), int(y0), int(x1), int(y1)) if x1 > x0 and y1 > y0 else None
 
 
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _patched(before: Still, drawn: Still, dirty: tuple[int, int, int, int]) -> Still:
+    where = np.s_[dirty[1] : dirty[3], dirty[0] : dirty[2]]
+    canvas = Canvas(before.canvas.rgb.copy(), before.canvas.owner.copy())
+    depth = before.depth_mm.copy()
+    canvas.rgb[where] = drawn.canvas.rgb[where]
+    canvas.owner[where] = drawn.canvas.owner[where]
+    depth[where] = drawn.depth_mm[where]
+    return Still(drawn.standing, canvas, depth, drawn.full_px)
+
+
 class Furniture:
     """Boards, walls, rails and surroundings before one camera.
 
@@ -102,11 +120,12 @@ class Furniture:
         """
         return float(1.0 - self.fall_off * np.clip(pose.z_mm / self.shelf.depth_mm, 0.0, 1.0))
 
-    def still(self, standing: Iterable[tuple[int, Design, Pose]]) -> Still:
+    def still(self, standing: Sequence[Standing], before: Still | None = None) -> Still:
         """Draw one state of the shelves.
 
         Args:
             standing: item id, design and pose of all that stands untouched.
+            before: the picture of another state; only where the two differ anything is drawn anew.
 
         Returns:
             A new picture.
@@ -114,18 +133,22 @@ class Furniture:
         canvas = Canvas(self._empty.copy(), np.full(self._empty.shape[:2], -1, np.int16))
         depth = np.full(self._empty.shape[:2], FAR_MM, np.float32)
         full: dict[int, int] = {}
+        dirty = self._dirty(standing, before)
         eye = np.asarray(self.camera.position_mm)
-        by_shelf: list[list[tuple[float, int, Design, Pose]]] = [[] for _ in self.shelf.boards_y_mm]
-        for item, design, pose in standing:
+        by_shelf: list[list[tuple[float, Standing]]] = [[] for _ in self.shelf.boards_y_mm]
+        for entry in standing:
+            pose = entry[2]
             level = int(np.argmin([abs(pose.y_mm - y) for y in self.shelf.boards_y_mm]))
-            distance = pose.z_mm + 0.25 * abs(pose.x_mm - eye[0])
-            by_shelf[level].append((distance, item, design, pose))
+            by_shelf[level].append((pose.z_mm + 0.25 * abs(pose.x_mm - eye[0]), entry))
         for level, group in enumerate(by_shelf):
             self._draw_board(canvas, depth, level)
-            self._contact_shadows(canvas, [(design, pose) for _, _, design, pose in group])
-            for _, item, design, pose in sorted(group, key=lambda entry: -entry[0]):
+            self._contact_shadows(canvas, [(design, pose) for _, (_, design, pose) in group])
+            for _, (item, design, pose) in sorted(group, key=lambda entry: -entry[0]):
                 region = box_px(self.camera, design, pose)
                 if region is None:
+                    continue
+                if before is not None and not _overlap(region, dirty):
+                    full[item] = before.full_px.get(item, 0)
                     continue
                 draw_product(canvas, design, pose=pose, camera=self.camera, owner=item, gain=self.gain(pose))
                 where = np.s_[region[1] : region[3], region[0] : region[2]]
@@ -134,7 +157,21 @@ class Furniture:
                 depth[where][mine] = self.camera.depth(middle)[0]
                 full[item] = int(np.count_nonzero(mine & ~self._hidden[level][where]))
             self._draw_rail(canvas, depth, level)
-        return Still(canvas, depth, full)
+        drawn = Still(tuple(standing), canvas, depth, full)
+        return drawn if before is None else _patched(before, drawn, dirty)
+
+    def _dirty(self, standing: Sequence[Standing], before: Still | None) -> tuple[int, int, int, int]:
+        """Pixels in which two states may differ; shadows reach a little beyond the products."""
+        whole = (0, 0, self.camera.width_px, self.camera.height_px)
+        if before is None:
+            return whole
+        changed = set(before.standing) ^ set(standing)
+        boxes = [box for _, design, pose in changed if (box := box_px(self.camera, design, pose)) is not None]
+        if not boxes:
+            return (0, 0, 0, 0)
+        low, high = np.min(boxes, axis=0), np.max(boxes, axis=0)
+        x0, y0, x1, y1 = int(low[0]), int(low[1]), int(high[2]), int(high[3])
+        return max(0, x0 - 16), max(0, y0 - 16), min(whole[2], x1 + 16), min(whole[3], y1 + 16)
 
     def _lit(self, colour: tuple[int, int, int], gain: float) -> tuple[float, float, float]:
         r, g, b = (min(255.0, channel * gain) for channel in colour)
@@ -145,12 +182,12 @@ class Furniture:
         rng = np.random.default_rng(look.texture_seed)
         size = (camera.width_px, camera.height_px)
         room = np.clip(rng.normal(0.0, 26.0, (5, 8, 1)) + rng.normal(0.0, 6.0, (5, 8, 3)) + look.room_rgb, 0, 255)
-        image = cv2.resize(room.astype(np.uint8), size, interpolation=cv2.INTER_CUBIC)
+        image = np.asarray(cv2.resize(room.astype(np.uint8), size, interpolation=cv2.INTER_CUBIC), np.uint8)
         for _ in range(int(rng.integers(0, 5))):  # things beside the cooler
             x, y = rng.integers(0, size[0]), rng.integers(0, size[1])
             corner = (int(x + rng.integers(20, 220)), int(y + rng.integers(20, 260)))
             cv2.rectangle(image, (int(x), int(y)), corner, [float(v) for v in rng.integers(20, 230, 3)], -1)
-        image = cv2.GaussianBlur(image, (0, 0), 2.0 + 6.0 * rng.random())
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), 2.0 + 6.0 * rng.random()), np.uint8)
         half, top, depth = shelf.width_mm / 2, shelf.top_y_mm, shelf.depth_mm
         low = -BOARD_MM - look.rail_mm
         frame = [(-half - FRAME_MM, low - 30, 0), (half + FRAME_MM, low - 30, 0), (half + FRAME_MM, top + 60, 0)]
@@ -163,18 +200,28 @@ class Furniture:
             for k in range(WALL_STRIPS):  # darker towards the board above and the board below
                 a, b = y0 + (y1 - y0) * k / WALL_STRIPS, y0 + (y1 - y0) * (k + 1) / WALL_STRIPS
                 gain = (1.0 - self.fall_off) * (0.62 + 0.5 * np.sin(np.pi * (0.15 + 0.7 * (k + 0.5) / WALL_STRIPS)))
-                self._fill(image, [(-half, a, depth), (half, a, depth), (half, b, depth), (-half, b, depth)], self._lit(look.wall_rgb, gain))
+                self._fill(
+                    image,
+                    [(-half, a, depth), (half, a, depth), (half, b, depth), (-half, b, depth)],
+                    self._lit(look.wall_rgb, gain),
+                )
                 for side in (-half, half):
                     for m in range(4):
                         z0, z1 = depth * m / 4, depth * (m + 1) / 4
                         shade = 0.92 * gain * (1.0 + self.fall_off * (1 - (m + 0.5) / 4))
-                        self._fill(image, [(side, a, z0), (side, a, z1), (side, b, z1), (side, b, z0)], self._lit(look.wall_rgb, shade))
+                        self._fill(
+                            image,
+                            [(side, a, z0), (side, a, z1), (side, b, z1), (side, b, z0)],
+                            self._lit(look.wall_rgb, shade),
+                        )
             if camera.position_mm[1] < y1:
                 under = [(-half, y1, 0), (half, y1, 0), (half, y1, depth), (-half, y1, depth)]
                 self._fill(image, under, self._lit(look.board_rgb, 0.55))
         return image
 
-    def _fill(self, image: Image, corners: Sequence[tuple[float, float, float]], rgb: tuple[float, float, float]) -> None:
+    def _fill(
+        self, image: Image, corners: Sequence[tuple[float, float, float]], rgb: tuple[float, float, float]
+    ) -> None:
         cv2.fillConvexPoly(image, quad(self.camera, corners), rgb, cv2.LINE_AA, SUBPIXEL_BITS)
 
     def _board_top(self, level: int) -> NDArray[np.int32] | None:
@@ -193,7 +240,9 @@ class Furniture:
         camera = self.camera
         x, y = np.meshgrid(np.arange(camera.width_px) + 0.5, np.arange(camera.height_px) + 0.5)
         right_y, down_y, forward_y = (float(v) for v in camera.rotation[:, 1])
-        slope = ((x - camera.width_px / 2) * right_y + (y - camera.height_px / 2) * down_y) / camera.focal_px + forward_y
+        slope = (
+            (x - camera.width_px / 2) * right_y + (y - camera.height_px / 2) * down_y
+        ) / camera.focal_px + forward_y
         with np.errstate(divide="ignore"):
             depth = (y_mm - camera.position_mm[1]) / slope
         return np.where(depth > 0, depth, FAR_MM).astype(np.float32)
@@ -246,8 +295,26 @@ class Furniture:
         tag = [(x_mm - 19, low_mm, 0.0), (x_mm + 19, low_mm, 0.0), (x_mm + 19, high_mm, 0.0), (x_mm - 19, high_mm, 0.0)]
         self._fill(image, tag, (246.0, 246.0, 240.0))
         middle = (low_mm + high_mm) / 2
-        self._fill(image, [(x_mm - 14, middle - 1, 0), (x_mm + 4, middle - 1, 0), (x_mm + 4, middle + 3, 0), (x_mm - 14, middle + 3, 0)], (60.0, 60.0, 64.0))
-        self._fill(image, [(x_mm + 7, low_mm + 2, 0), (x_mm + 16, low_mm + 2, 0), (x_mm + 16, high_mm - 3, 0), (x_mm + 7, high_mm - 3, 0)], (30.0, 30.0, 34.0))
+        self._fill(
+            image,
+            [
+                (x_mm - 14, middle - 1, 0),
+                (x_mm + 4, middle - 1, 0),
+                (x_mm + 4, middle + 3, 0),
+                (x_mm - 14, middle + 3, 0),
+            ],
+            (60.0, 60.0, 64.0),
+        )
+        self._fill(
+            image,
+            [
+                (x_mm + 7, low_mm + 2, 0),
+                (x_mm + 16, low_mm + 2, 0),
+                (x_mm + 16, high_mm - 3, 0),
+                (x_mm + 7, high_mm - 3, 0),
+            ],
+            (30.0, 30.0, 34.0),
+        )
 
     def _contact_shadows(self, canvas: Canvas, group: list[tuple[Design, Pose]]) -> None:
         """Darken the board around the feet of what stands on it."""
@@ -263,7 +330,7 @@ class Furniture:
             cv2.fillConvexPoly(mask, foot, 140.0, cv2.LINE_8, SUBPIXEL_BITS)
         points = np.concatenate(feet) >> SUBPIXEL_BITS
         x0, y0 = np.maximum(points.min(axis=0) - 8, 0)
-        x1, y1 = np.minimum(points.max(axis=0) + 9, [mask.shape[1], mask.shape[0]])
+        x1, y1 = np.minimum(points.max(axis=0) + 9, [self.camera.width_px, self.camera.height_px])
         if x1 <= x0 or y1 <= y0:
             return
         where = np.s_[y0:y1, x0:x1]

@@ -80,7 +80,8 @@ class Optics:
         gain, vignette = knobs.gain.draw(rng), knobs.vignette.draw(rng)
         x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
         fall = 1.0 - vignette * ((x * x + y * y) / 2.0) ** 1.3
-        return np.clip(fall[..., None] * np.array([red, 1.0, blue]) * gain * 160.0, 0, 255).astype(np.uint8)
+        gains = fall[..., None] * np.array([red, 1.0, blue]) * gain * 160.0
+        return np.asarray(np.clip(gains, 0, 255), np.uint8)
 
     def _draw_glare(self, knobs: LightKnobs, rng: np.random.Generator) -> NDArray[np.uint8]:
         width, height = self.size_wh
@@ -93,7 +94,7 @@ class Optics:
             u, v = (x - cx) + tilt * (y - cy), y - cy
             glare += knobs.glare.draw(rng) * np.exp(-0.5 * ((u / rx) ** 2 + (v / ry) ** 2)).astype(np.float32)
         large = cv2.resize(glare, (width, height), interpolation=cv2.INTER_LINEAR)
-        return cv2.merge([np.clip(large, 0, 255).astype(np.uint8)] * 3)
+        return np.asarray(cv2.merge([np.clip(large, 0, 255).astype(np.uint8)] * 3), np.uint8)
 
     def brightness(self, at_s: float) -> float:
         """Exposure and lamp at an instant.
@@ -126,8 +127,7 @@ class Optics:
         x, y = np.random.default_rng([self._seed, index]).integers(0, NOISE_MARGIN_PX, 2)
         width, height = self.size_wh
         where = np.s_[y : y + height, x : x + width]
-        exposed: Image = cv2.subtract(cv2.add(image, self._noise_up[where]), self._noise_down[where])  # type: ignore[assignment]
-        return exposed
+        return np.asarray(cv2.subtract(cv2.add(image, self._noise_up[where]), self._noise_down[where]), np.uint8)
 
     def accidents(self, picture: Image, at_s: float, lens: tuple[Lens, ...]) -> tuple[Image, tuple[int, int], bool]:
         """Let doors, covers and shakes act on a picture.
@@ -154,7 +154,9 @@ class Optics:
                 covered = covered or share > COVERED_SHARE
         if moved != (0, 0):
             matrix = np.array([[1, 0, moved[0]], [0, 1, moved[1]]], np.float32)
-            picture = cv2.warpAffine(picture, matrix, self.size_wh, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+            picture = np.asarray(
+                cv2.warpAffine(picture, matrix, self.size_wh, borderMode=cv2.BORDER_REPLICATE), np.uint8
+            )
         return picture, moved, covered
 
     def _shift(self, event: Lens, at_s: float) -> tuple[int, int]:
@@ -167,10 +169,11 @@ class Optics:
 
     def _door(self, picture: Image, event: Lens, share: float) -> Image:
         rng = np.random.default_rng(event.seed)
-        mirrored = cv2.resize(rng.integers(0, 70, (4, 6, 3)).astype(np.uint8), self.size_wh, interpolation=cv2.INTER_CUBIC)
+        mirrored = cv2.resize(
+            rng.integers(0, 70, (4, 6, 3)).astype(np.uint8), self.size_wh, interpolation=cv2.INTER_CUBIC
+        )
         left = 1.0 - share * (1.0 - event.strength)
-        shut: Image = cv2.addWeighted(picture, left, mirrored, 0.6 * share * (1.0 - event.strength), 0.0)  # type: ignore[assignment]
-        return shut
+        return np.asarray(cv2.addWeighted(picture, left, mirrored, 0.6 * share * (1.0 - event.strength), 0.0), np.uint8)
 
     def _cover(self, picture: Image, event: Lens, share: float) -> Image:
         rng = np.random.default_rng(event.seed)
@@ -182,7 +185,9 @@ class Optics:
             fog = cv2.resize(small, self.size_wh, interpolation=cv2.INTER_CUBIC)
             return np.asarray(cv2.addWeighted(picture, 1.0 - 0.985 * share, fog, 0.985 * share, 0.0), np.uint8)
         tone = rng.uniform([70, 30, 20], [190, 110, 80])  # a hand on the lens, red light shining through
-        blotch = cv2.resize(rng.uniform(0.4, 1.0, (3, 4, 1)).astype(np.float32), self.size_wh, interpolation=cv2.INTER_CUBIC)
+        blotch = cv2.resize(
+            rng.uniform(0.4, 1.0, (3, 4, 1)).astype(np.float32), self.size_wh, interpolation=cv2.INTER_CUBIC
+        )
         palm = np.clip(blotch[..., None] * tone, 0, 255).astype(np.uint8)
         edge = int(share * self.size_wh[0] * 1.02)
         covered = picture.copy()
@@ -194,5 +199,7 @@ class Optics:
 def _noise_bank(size_wh: tuple[int, int]) -> NDArray[np.float32]:
     width, height = size_wh[0] + NOISE_MARGIN_PX, size_wh[1] + NOISE_MARGIN_PX
     noise = np.random.default_rng(640).standard_normal((height, width, 3), np.float32)
-    grain = cv2.GaussianBlur(noise.mean(axis=2), (0, 0), 0.7) * 2.2  # demosaicing leaves brightness noise of some pixels' size
+    grain = (
+        cv2.GaussianBlur(noise.mean(axis=2), (0, 0), 0.7) * 2.2
+    )  # demosaicing leaves brightness noise of some pixels' size
     return np.asarray(0.7 * noise + 0.8 * grain[..., None], np.float32)

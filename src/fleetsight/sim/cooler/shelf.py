@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleetsight.sim.designs import Design
 from fleetsight.sim.knobs import ShelfKnobs
@@ -167,10 +168,13 @@ def make_shelf(designs: Sequence[Design], knobs: ShelfKnobs, rng: np.random.Gene
         A shelf with a facing for each place; items are drawn by `stock`.
     """
     best: tuple[list[list[tuple[int, float]]], list[float], float] | None = None
+    wanted = knobs.shelves.draw_int(rng)
     for attempt in range(LAYOUT_TRIES):
         width = knobs.width_mm.draw(rng) + 4.0 * attempt
         budget = knobs.height_budget_mm.draw(rng)
-        anchors = rng.choice(len(designs), size=knobs.shelves.draw_int(rng), replace=False)
+        if attempt >= LAYOUT_TRIES // 2:  # perhaps the products are too tall for that many shelves
+            wanted = knobs.shelves.draw_int(rng)
+        anchors = _anchors(designs, wanted, rng)
         clearances = [designs[i].size_mm[1] + knobs.headroom_mm.draw(rng) for i in anchors]
         if sum(clearances) + BOARD_MM * len(clearances) > budget:
             continue
@@ -251,6 +255,13 @@ def jittered(pose: Pose, design: Design, knobs: ShelfKnobs, rng: np.random.Gener
     )
 
 
+def _anchors(designs: Sequence[Design], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The tallest product of each shelf; with many shelves, low ones more often than not."""
+    heights = np.array([design.size_mm[1] for design in designs])
+    liking = np.exp(-heights / 60.0 * max(0, count - 2))
+    return rng.choice(len(designs), size=count, replace=False, p=liking / liking.sum())
+
+
 def _slots(item_depth_mm: float, depth_mm: float, knobs: ShelfKnobs, rng: np.random.Generator) -> tuple[float, ...]:
     pitch = item_depth_mm + knobs.row_gap_mm.draw(rng)
     first = knobs.setback_mm.draw(rng) + item_depth_mm / 2
@@ -265,25 +276,31 @@ def _fill(
     knobs: ShelfKnobs,
     rng: np.random.Generator,
 ) -> list[list[tuple[int, float]]]:
-    """Rows of (design, x) per shelf; each SKU appears in one place of one or two neighbouring facings."""
+    """Rows of (design, x) per shelf; an SKU has one or two neighbouring facings, seldom a second place."""
     width, clearances = space_mm
     unused = set(range(len(designs)))
     rows = []
     for anchor, clearance in zip(anchors, clearances, strict=True):
         fits = [
-            i
-            for i in unused
-            if ROW_HEIGHT_SHARE * clearance <= designs[i].size_mm[1] <= clearance - HEAD_CLEARANCE_MM
+            i for i in unused if ROW_HEIGHT_SHARE * clearance <= designs[i].size_mm[1] <= clearance - HEAD_CLEARANCE_MM
         ]
-        order = [anchor, *(int(i) for i in rng.permutation(sorted(fits)))] if anchor in unused else fits
+        again = [i for i in range(len(designs)) if ROW_HEIGHT_SHARE * clearance <= designs[i].size_mm[1]]
+        again = [i for i in again if designs[i].size_mm[1] <= clearance - HEAD_CLEARANCE_MM]
+        order = [anchor, *(int(i) for i in rng.permutation(sorted(fits)))]
+        order += [int(i) for i in rng.permutation(again)]  # where new SKUs run out, known ones stand a second time
         row: list[tuple[int, float]] = []
         x = -width / 2 + knobs.side_gap_mm.draw(rng)
-        for first in order:
-            if first not in unused:
+        tried: set[int] = set()
+        for index, first in enumerate(order):
+            fresh = first in unused
+            if first in tried or not (fresh or index > len(fits)):
                 continue
             members = [first]
             if rng.random() < knobs.look_alike_share:
-                members += [i for i in fits if i != first and i in unused and designs[i].family == designs[first].family]
+                members += [
+                    i for i in fits if i != first and i in unused and designs[i].family == designs[first].family
+                ]
+            tried.update(members)
             for design in members:
                 repeat = 2 if rng.random() < knobs.double_facing_share else 1
                 for _ in range(repeat):

@@ -31,7 +31,8 @@ THUMB_LENGTH_MM = 66.0
 WRIST_MM = 50.0  # of the forearm that counts as hand
 PALM_THICK_MM = 13.0
 WRAP_MIN_MM = 20.0  # a hand closes no further than around a thin box
-WRAP_MAX_MM = 44.0  # and opens no wider than this half width
+WRAP_MAX_MM = 44.0  # and opens no wider than this half width across the palm
+WRAP_LONG_MM = 60.0  # nor along the fingers
 ELBOW_RADIUS_MM = 43.0
 SUBPIXEL_BITS = 3
 SUBPIXEL = 1 << SUBPIXEL_BITS
@@ -112,7 +113,7 @@ class ArmParts:
 def _wrap_curve(hand: HandPose, scale: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Points around the item in the plane of (forward, normal), angle 0 at the palm, and the angles."""
     grow = 1.0 + 0.35 * hand.open_share
-    along = np.clip(hand.wrap_mm[0] * grow + 7.0, 34.0, WRAP_MAX_MM + 16.0) * scale
+    along = np.clip(hand.wrap_mm[0] * grow + 7.0, 34.0, WRAP_LONG_MM + 8.0) * scale
     across = np.clip(hand.wrap_mm[1] * grow + 7.0, WRAP_MIN_MM, WRAP_MAX_MM + 10.0) * scale
     angle = np.linspace(-2.4, 3.6, 61)
     return np.stack([along * np.sin(angle), -across * np.cos(angle)], axis=1), angle
@@ -208,8 +209,7 @@ def pose_parts(hand: HandPose, look: ArmLook, camera: Camera, *, arm: int) -> Ar
             fingers.append(Part(_hull(ends, r), float(depths[j : j + 2].mean()), tone, glint))
     around = [0, 4, 8, 12, 16, 19, 20, 21, 22]
     rim = _hull(pixels[around], radii[around])
-    inner = _hull(pixels[around] * 0.72 + pixels[around].mean(axis=0) * 0.28 - [0, radii[0] * 0.2], radii[around] * 0.45)
-    palm = Part(rim, float(depths[around].mean()), 0.93, inner)
+    palm = Part(rim, float(depths[around].mean()), 0.95, None)
     return _with_forearm(hand, look, camera, (arm, tuple(fingers), palm, world[-1]))
 
 
@@ -271,9 +271,10 @@ def draw_parts(canvas: Canvas, parts: ArmParts, *, split_mm: float, front: bool,
 
 def _paint(canvas: Canvas, part: Part, look: ArmLook, *, owner: int, gain: float) -> None:
     skin = np.array(look.skin_rgb, dtype=np.float64) * (part.tone * gain)
-    edge = tuple(float(v) for v in skin * (0.66, 0.58, 0.56))
+    shade = (0.8, 0.74, 0.72) if part.glint is None else (0.7, 0.62, 0.6)
+    edge = tuple(float(v) for v in skin * shade)
     body = tuple(float(v) for v in np.minimum(skin, 255.0))
-    light = tuple(float(v) for v in np.minimum(skin * 1.08 + 5.0, 255.0))
+    light = tuple(float(v) for v in np.minimum(skin * 1.07 + 4.0, 255.0))
     cv2.fillConvexPoly(canvas.rgb, part.outline, body, cv2.LINE_AA, SUBPIXEL_BITS)
     if part.glint is not None:
         cv2.fillConvexPoly(canvas.rgb, part.glint, light, cv2.LINE_AA, SUBPIXEL_BITS)

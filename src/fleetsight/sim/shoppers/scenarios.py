@@ -10,30 +10,33 @@ from dataclasses import replace
 import numpy as np
 
 from fleetsight.sim.cooler.optics import Lens
-from fleetsight.sim.shoppers.scripts import Script, Thing
+from fleetsight.sim.shoppers.acts import (
+    THINGS,
+    end,
+    make_room,
+    maybe_distract,
+    narrow,
+    one_person,
+    plain_take,
+    same_beside,
+    take_and_return,
+    touch,
+)
+from fleetsight.sim.shoppers.scripts import Script
 from fleetsight.sim.shoppers.sleeves import ArmLook, make_look
 from fleetsight.sim.shoppers.stage import Stage
 from fleetsight.sim.shoppers.visits import Manner, Visit
 
-THINGS = (
-    Thing("phone", (74.0, 152.0, 9.0), (18, 18, 22), (40, 70, 120)),
-    Thing("phone", (70.0, 144.0, 9.0), (225, 225, 230), (15, 15, 18)),
-    Thing("wallet", (108.0, 88.0, 20.0), (88, 56, 34), (60, 36, 22)),
-    Thing("wallet", (100.0, 78.0, 18.0), (25, 25, 28), (60, 60, 64)),
-    Thing("bag", (240.0, 280.0, 70.0), (196, 164, 116), (150, 118, 78)),
-    Thing("bag", (220.0, 250.0, 60.0), (40, 96, 70), (220, 224, 210)),
-)
 DOOR_DIM = 0.3
 """Brightness left when the door is closed and the light goes off."""
 
 
-def write_script(scenario: str, stage: Stage, *, odd: bool) -> Script:
+def write_script(scenario: str, stage: Stage) -> Script:
     """Write a session.
 
     Args:
         scenario: one of `SCENARIOS`.
         stage: a fresh stage.
-        odd: whether the session's seed is odd; some scenarios have two kinds.
 
     Returns:
         The script.
@@ -41,140 +44,61 @@ def write_script(scenario: str, stage: Stage, *, odd: bool) -> Script:
     Raises:
         KeyError: no such scenario.
     """
-    return _WRITERS[scenario](stage, odd)
+    return _WRITERS[scenario](stage)
 
 
-def _plain_take(stage: Stage, at_s: float, *, manner: Manner | None = None, avoid: tuple[int, ...] = ()) -> float:
-    facing = stage.pick(stage.stocked(1, avoid) or stage.stocked())
-    visit = Visit(stage, at_s, target=facing, manner=manner)
-    visit.take(facing)
-    if stage.rng.random() < 0.25:
-        visit.look()
-    return visit.leave()
-
-
-def _touch(stage: Stage, at_s: float, *, manner: Manner | None = None, touches: int = 1) -> float:
-    facing = stage.pick(range(len(stage.rows)))
-    visit = Visit(stage, at_s, target=facing, manner=manner)
-    for _ in range(touches):
-        visit.touch(facing, reach_share=float(stage.rng.choice([1.0, 1.0, 0.8, 0.6])))
-        facing = stage.pick(range(len(stage.rows)))
-    return visit.leave()
-
-
-def _maybe_distract(stage: Stage, at_s: float, share: float | None = None) -> float:
-    """A reach that takes nothing, now and then; returns when the next act may begin."""
-    chance = stage.knobs.shopper.distraction_share if share is None else share
-    if stage.rng.random() >= chance:
-        return at_s
-    thing = THINGS[int(stage.rng.integers(len(THINGS)))] if stage.rng.random() < 0.3 else None
-    return _touch(stage, at_s, manner=Manner(thing=thing)) + stage.gap()
-
-
-def _one_person(stage: Stage) -> ArmLook:
-    return make_look(stage.rng, right=True, scale=stage.knobs.shopper.hand_scale.draw(stage.rng))
-
-
-def _basic(stage: Stage, _odd: bool) -> Script:
-    look = _one_person(stage)
-    at_s = _maybe_distract(stage, stage.start_s)
+def _basic(stage: Stage) -> Script:
+    look = one_person(stage)
+    at_s = maybe_distract(stage, stage.start_s)
     for _ in range(int(stage.rng.integers(1, 3))):
-        at_s = _plain_take(stage, at_s, manner=Manner(look=look)) + stage.gap()
-    _maybe_distract(stage, at_s, 0.12)
-    return stage.finish()
+        at_s = plain_take(stage, at_s, manner=Manner(look=look)) + stage.gap()
+    maybe_distract(stage, at_s, 0.12)
+    return end(stage)
 
 
-def _take_and_return(stage: Stage, at_s: float, facing: int) -> float:
-    """Take, look at it in view or outside the picture, put it back where it was."""
-    visit = Visit(stage, at_s, target=facing)
-    item = visit.take(facing)[0]
-    slot = item.slot
-    if stage.rng.random() < 0.6:
-        visit.look()
-    else:
-        at_s = visit.leave() + 0.5 + stage.gap()
-        visit = Visit(stage, at_s, target=facing, manner=Manner(look=visit.look_of_arm))
-        visit.bring(item)
-    visit.put_back(facing, slot)
-    return visit.leave()
+def _look_and_return(stage: Stage) -> Script:
+    at_s = maybe_distract(stage, stage.start_s, 0.12)
+    take_and_return(stage, at_s, stage.pick(stage.stocked()))
+    return end(stage)
 
 
-def _look_and_return(stage: Stage, _odd: bool) -> Script:
-    at_s = _maybe_distract(stage, stage.start_s, 0.12)
-    _take_and_return(stage, at_s, stage.pick(stage.stocked()))
-    return stage.finish()
-
-
-def _make_room(stage: Stage, design: int, source: int) -> tuple[int, int]:
-    """A facing of another SKU with a free slot in front where the product fits, cleared before the session begins."""
-    other = [
-        i for i, f in enumerate(stage.shelf.facings) if i != source and f.design != design and stage.fits(design, i)
-    ]
-    if not other:
-        other = [i for i, f in enumerate(stage.shelf.facings) if i != source and f.design != design]
-    free = [i for i in other if stage.free_slot(i) >= 0]
-    target = stage.pick(free) if free and stage.rng.random() < 0.5 else stage.pick(other)
-    slots = len(stage.shelf.facings[target].slots_z_mm)
-    if stage.free_slot(target) < 0:
-        first = int(stage.rng.integers(1, slots + 1))
-        stage.restock_row(target, design=None, slots=range(first, slots))
-    return target, max(0, stage.free_slot(target))
-
-
-def _misplaced(stage: Stage, _odd: bool) -> Script:
+def _misplaced(stage: Stage) -> Script:
     options = [
         i
         for i in stage.stocked()
         if any(stage.fits(stage.rows[i][0].design, j) for j in range(len(stage.rows)) if j != i)
     ]
     source = stage.pick(options or stage.stocked())
-    target, slot = _make_room(stage, stage.rows[source][0].design, source)
-    at_s = _maybe_distract(stage, stage.start_s, 0.12)
-    visit = Visit(stage, at_s, target=source)
-    item = visit.take(source)[0]
+    target, slot = make_room(stage, stage.rows[source][0].design, source)
+    at_s = maybe_distract(stage, stage.start_s, 0.12)
     draw = stage.rng.random()
-    if draw < 0.35:
+    carried = draw >= 0.85  # straight over, without a look
+    visit = Visit(stage, at_s, target=source, manner=Manner(peak_m_s=0.5 if carried else None))
+    item = visit.take(source)[0]
+    if draw < 0.5:
         visit.look()
-    elif draw < 0.6:
+    elif not carried:
         at_s = visit.leave() + 0.4 + stage.gap()
         visit = Visit(stage, at_s, target=target, manner=Manner(look=visit.look_of_arm))
         visit.bring(item)
     visit.put_back(target, slot)
     visit.leave()
-    return stage.finish()
+    return end(stage)
 
 
-def _take_again(stage: Stage, _odd: bool) -> Script:
+def _take_again(stage: Stage) -> Script:
     facing = stage.pick(stage.stocked())
-    at_s = _take_and_return(stage, stage.start_s, facing) + stage.gap()
+    at_s = take_and_return(stage, stage.start_s, facing) + stage.gap()
     visit = Visit(stage, at_s, target=facing)
     visit.take(facing)
     visit.leave()
-    return stage.finish()
+    return end(stage)
 
 
-def _same_beside(stage: Stage) -> list[tuple[int, int]]:
-    """Neighbouring stocked facings of one SKU."""
-    facings = stage.shelf.facings
-    return [
-        (i, i + 1)
-        for i in range(len(facings) - 1)
-        if facings[i].shelf == facings[i + 1].shelf
-        and facings[i].design == facings[i + 1].design
-        and stage.rows[i]
-        and stage.rows[i + 1]
-    ]
-
-
-def _narrow(stage: Stage, facing: int) -> bool:
-    width, _, depth = stage.designs[stage.shelf.facings[facing].design].size_mm
-    return width <= 90.0 and depth <= 76.0
-
-
-def _several_units(stage: Stage, _odd: bool) -> Script:
-    at_s = _maybe_distract(stage, stage.start_s, 0.12)
-    pairs = [pair for pair in _same_beside(stage) if _narrow(stage, pair[0])]
-    deep = [i for i in stage.stocked(2) if _narrow(stage, i)] or stage.stocked(2)
+def _several_units(stage: Stage) -> Script:
+    at_s = maybe_distract(stage, stage.start_s, 0.12)
+    pairs = [pair for pair in same_beside(stage) if narrow(stage, pair[0])]
+    deep = [i for i in stage.stocked(2) if narrow(stage, i)] or stage.stocked(2)
     if pairs and stage.rng.random() < 0.5:
         first, second = pairs[int(stage.rng.integers(len(pairs)))]
         visit = Visit(stage, at_s, target=first, manner=Manner(grasp="cover"))
@@ -187,13 +111,13 @@ def _several_units(stage: Stage, _odd: bool) -> Script:
         visit.look()
     at_s = visit.leave() + stage.gap()
     if stage.rng.random() < 0.3:
-        _plain_take(stage, at_s)
-    return stage.finish()
+        plain_take(stage, at_s)
+    return end(stage)
 
 
 def _two_at_once(stage: Stage, *, same_sku: bool, looks: tuple[ArmLook, ArmLook]) -> float:
     """Two arms at the shelf together, the second up to 0.6 s after the first."""
-    pairs = _same_beside(stage)
+    pairs = same_beside(stage)
     deep = stage.stocked(2)
     if same_sku and pairs and stage.rng.random() < 0.6:
         left, right = pairs[int(stage.rng.integers(len(pairs)))]
@@ -202,7 +126,9 @@ def _two_at_once(stage: Stage, *, same_sku: bool, looks: tuple[ArmLook, ArmLook]
         left = right = stage.pick(deep)
         delay = 0.75
     else:
-        left, right = sorted(stage.rng.choice(stage.stocked(), size=2, replace=False).tolist(), key=lambda i: stage.shelf.facings[i].x_mm)
+        left, right = sorted(
+            stage.rng.choice(stage.stocked(), size=2, replace=False).tolist(), key=lambda i: stage.shelf.facings[i].x_mm
+        )
         delay = 0.0
     delay += float(stage.rng.uniform(0.0, 0.6))
     first = Visit(stage, stage.start_s, target=left, manner=Manner(look=looks[0]))
@@ -219,26 +145,26 @@ def _two_at_once(stage: Stage, *, same_sku: bool, looks: tuple[ArmLook, ArmLook]
     return max(first.at_s, second.leave())
 
 
-def _both_hands(stage: Stage, _odd: bool) -> Script:
-    right = _one_person(stage)
+def _both_hands(stage: Stage) -> Script:
+    right = one_person(stage)
     at_s = _two_at_once(stage, same_sku=True, looks=(replace(right, right=False), right))
     if stage.rng.random() < 0.3:
-        _plain_take(stage, at_s + stage.gap(), manner=Manner(look=right))
-    return stage.finish()
+        plain_take(stage, at_s + stage.gap(), manner=Manner(look=right))
+    return end(stage)
 
 
-def _two_people(stage: Stage, _odd: bool) -> Script:
-    looks = (_one_person(stage), _one_person(stage))
+def _two_people(stage: Stage) -> Script:
+    looks = (one_person(stage), one_person(stage))
     at_s = _two_at_once(stage, same_sku=False, looks=looks)
     draw = stage.rng.random()
     if draw < 0.35:
-        _plain_take(stage, at_s + stage.gap(), manner=Manner(look=looks[0]))
+        plain_take(stage, at_s + stage.gap(), manner=Manner(look=looks[0]))
     elif draw < 0.6:
-        _take_and_return(stage, at_s + stage.gap(), stage.pick(stage.stocked()))
-    return stage.finish()
+        take_and_return(stage, at_s + stage.gap(), stage.pick(stage.stocked()))
+    return end(stage)
 
 
-def _hidden_by_hand(stage: Stage, _odd: bool) -> Script:
+def _hidden_by_hand(stage: Stage) -> Script:
     size = {i: float(np.prod(stage.designs[stage.rows[i][0].design].size_mm[:2])) for i in stage.stocked()}
     small = sorted(size, key=lambda i: size[i])[: max(3, len(size) // 3)]
     at_s = stage.start_s
@@ -248,15 +174,17 @@ def _hidden_by_hand(stage: Stage, _odd: bool) -> Script:
         visit = Visit(stage, at_s, target=facing, manner=Manner(grasp="cover", look=look))
         visit.take(facing)
         at_s = visit.leave() + stage.gap()
-    return stage.finish()
+    return end(stage)
 
 
-def _look_alikes(stage: Stage, _odd: bool) -> Script:
+def _look_alikes(stage: Stage) -> Script:
     family = [stage.designs[f.design].family for f in stage.shelf.facings]
-    designs_of = {name: {f.design for f, n in zip(stage.shelf.facings, family, strict=True) if n == name} for name in family}
+    designs_of = {
+        name: {f.design for f, n in zip(stage.shelf.facings, family, strict=True) if n == name} for name in family
+    }
     alike = [i for i in stage.stocked() if len(designs_of[family[i]]) >= 2] or stage.stocked()
     facing = stage.pick(alike)
-    at_s = _maybe_distract(stage, stage.start_s, 0.12)
+    at_s = maybe_distract(stage, stage.start_s, 0.12)
     for turn in range(int(stage.rng.integers(1, 3))):
         kin = [i for i in alike if family[i] == family[facing] and stage.rows[i]]
         facing = facing if turn == 0 or not kin else stage.pick(kin)
@@ -265,7 +193,7 @@ def _look_alikes(stage: Stage, _odd: bool) -> Script:
         visit = Visit(stage, at_s, target=facing)
         visit.take(facing)
         at_s = visit.leave() + stage.gap()
-    return stage.finish()
+    return end(stage)
 
 
 def _foreign_for(stage: Stage, facing: int) -> int:
@@ -273,8 +201,11 @@ def _foreign_for(stage: Stage, facing: int) -> int:
     return stage.pick([i for i in foreign if stage.fits(i, facing)] or foreign)
 
 
-def _swap_foreign(stage: Stage, _odd: bool) -> Script:
-    facing = stage.pick([i for i in stage.stocked() if any(stage.fits(d, i) for d in range(stage.catalog_count, len(stage.designs)))] or stage.stocked())
+def _swap_foreign(stage: Stage) -> Script:
+    facing = stage.pick(
+        [i for i in stage.stocked() if any(stage.fits(d, i) for d in range(stage.catalog_count, len(stage.designs)))]
+        or stage.stocked()
+    )
     visit = Visit(stage, stage.start_s, target=facing)
     slot = visit.take(facing)[0].slot
     at_s = visit.leave() + 0.3 + stage.gap()
@@ -282,39 +213,43 @@ def _swap_foreign(stage: Stage, _odd: bool) -> Script:
     visit.bring(stage.add_item(_foreign_for(stage, facing)))
     visit.put_back(facing, slot)
     visit.leave()
-    return stage.finish()
+    return end(stage)
 
 
-def _unplanned(stage: Stage, odd: bool) -> Script:
+def _unplanned(stage: Stage) -> Script:
     listed = {facing.design for facing in stage.shelf.facings}
     places = list(range(len(stage.rows)))
     stage.rng.shuffle(places)
-    pool = range(stage.catalog_count, len(stage.designs)) if odd else [i for i in range(stage.catalog_count) if i not in listed]
+    pool = (
+        range(stage.catalog_count, len(stage.designs))
+        if stage.odd
+        else [i for i in range(stage.catalog_count) if i not in listed]
+    )
     options = [(place, design) for place in places for design in pool if stage.fits(design, place)]
     place, design = options[0] if options else (places[0], pool[0])
     slots = len(stage.shelf.facings[place].slots_z_mm)
     stage.restock_row(place, design=design, slots=range(int(stage.rng.integers(1, slots + 1))))
     at_s = stage.start_s
     if stage.rng.random() < 0.4:
-        at_s = _plain_take(stage, at_s, avoid=(place,)) + stage.gap()
+        at_s = plain_take(stage, at_s, avoid=(place,)) + stage.gap()
     visit = Visit(stage, at_s, target=place)
     visit.take(place)
     visit.leave()
-    return stage.finish()
+    return end(stage)
 
 
-def _reopened(stage: Stage, _odd: bool) -> Script:
-    look = _one_person(stage)
-    at_s = _plain_take(stage, stage.start_s, manner=Manner(look=look)) + 0.4
+def _reopened(stage: Stage) -> Script:
+    look = one_person(stage)
+    at_s = plain_take(stage, stage.start_s, manner=Manner(look=look)) + 0.4
     shut = Lens("door", at_s, at_s + float(stage.rng.uniform(1.3, 1.8)), DOOR_DIM, int(stage.rng.integers(1 << 31)))
     stage.lens.append(shut)
-    _plain_take(stage, shut.to_s + 0.4 + stage.gap(), manner=Manner(look=look))
-    return stage.finish()
+    plain_take(stage, shut.to_s + 0.4 + stage.gap(), manner=Manner(look=look))
+    return end(stage)
 
 
-def _shake(stage: Stage, _odd: bool) -> Script:
-    at_s = _maybe_distract(stage, stage.start_s, 0.12)
-    at_s = _plain_take(stage, at_s) + float(stage.rng.uniform(0.4, 0.8))
+def _shake(stage: Stage) -> Script:
+    at_s = maybe_distract(stage, stage.start_s, 0.12)
+    at_s = plain_take(stage, at_s) + float(stage.rng.uniform(0.4, 0.8))
     lasts = float(stage.rng.uniform(1.0, 1.8))
     end_s = at_s + lasts + float(stage.rng.uniform(0.5, 0.9))
     dim = float(stage.rng.uniform(0.5, 0.85))
@@ -324,27 +259,27 @@ def _shake(stage: Stage, _odd: bool) -> Script:
     return stage.finish(end_s=end_s)
 
 
-def _covered(stage: Stage, odd: bool) -> Script:
+def _covered(stage: Stage) -> Script:
     lasts = float(stage.rng.uniform(1.0, 3.0))
     seed = int(stage.rng.integers(1 << 31))
-    if odd:  # something is taken behind the cover
-        take_end = _plain_take(stage, stage.start_s + 0.2)
+    if stage.odd:  # something is taken behind the cover
+        take_end = plain_take(stage, stage.start_s + 0.2)
         middle = stage.events[-1].at_s + float(stage.rng.uniform(-0.2, 0.4))
         from_s = max(0.35, middle - 0.5 * lasts)
         stage.lens.append(Lens("cover", from_s, from_s + lasts, 1.0, seed))
         stage.occupy(max(take_end, from_s + lasts))
     else:
         first = stage.rng.random() < 0.5
-        at_s = _plain_take(stage, stage.start_s) + stage.gap() if first else stage.start_s
+        at_s = plain_take(stage, stage.start_s) + stage.gap() if first else stage.start_s
         stage.lens.append(Lens("cover", at_s, at_s + lasts, 1.0, seed))
         stage.occupy(at_s + lasts)
         if not first:
-            _plain_take(stage, at_s + lasts + stage.gap())
-    return stage.finish()
+            plain_take(stage, at_s + lasts + stage.gap())
+    return end(stage)
 
 
-def _restock(stage: Stage, _odd: bool) -> Script:
-    look = _one_person(stage)
+def _restock(stage: Stage) -> Script:
+    look = one_person(stage)
     at_s = stage.start_s
     for _ in range(int(stage.rng.integers(2, 5))):
         free = [i for i in range(len(stage.rows)) if stage.free_slot(i) >= 0]
@@ -366,46 +301,46 @@ def _open_rows(stage: Stage) -> None:
             stage.restock_row(int(facing), design=None, slots=range(int(stage.rng.integers(1, slots + 1)), slots))
 
 
-def _restock_prepared(stage: Stage, odd: bool) -> Script:
+def _restock_prepared(stage: Stage) -> Script:
     _open_rows(stage)
-    return _restock(stage, odd)
+    return _restock(stage)
 
 
-def _dropped(stage: Stage, _odd: bool) -> Script:
-    at_s = _maybe_distract(stage, stage.start_s, 0.12)
+def _dropped(stage: Stage) -> Script:
+    at_s = maybe_distract(stage, stage.start_s, 0.12)
     facing = stage.pick(stage.stocked())
     visit = Visit(stage, at_s, target=facing)
     visit.take(facing)
     visit.drop()
     at_s = visit.leave() + stage.gap()
     if stage.rng.random() < 0.3:
-        _plain_take(stage, at_s)
-    return stage.finish()
+        plain_take(stage, at_s)
+    return end(stage)
 
 
-def _speed_extremes(stage: Stage, odd: bool) -> Script:
+def _speed_extremes(stage: Stage) -> Script:
     shopper = stage.knobs.shopper
-    draw = shopper.extreme_fast_m_s if odd else shopper.extreme_slow_m_s
+    draw = shopper.extreme_fast_m_s if stage.odd else shopper.extreme_slow_m_s
     at_s = stage.start_s
-    for _ in range(2 if odd else 1):
+    for _ in range(2 if stage.odd else 1):
         facing = stage.pick(stage.stocked())
         visit = Visit(stage, at_s, target=facing, manner=Manner(peak_m_s=draw.draw(stage.rng)))
         visit.take(facing)
         at_s = visit.leave() + stage.gap()
-    return stage.finish()
+    return end(stage)
 
 
-def _reach_only(stage: Stage, _odd: bool) -> Script:
+def _reach_only(stage: Stage) -> Script:
     at_s = stage.start_s
     for _ in range(int(stage.rng.integers(2, 4))):
         thing = THINGS[int(stage.rng.integers(len(THINGS)))] if stage.rng.random() < 0.5 else None
         manner = Manner(thing=thing)
-        end_s = _touch(stage, at_s, manner=manner, touches=int(stage.rng.integers(1, 3)))
+        end_s = touch(stage, at_s, manner=manner, touches=int(stage.rng.integers(1, 3)))
         at_s = end_s + stage.gap() if stage.rng.random() < 0.75 else at_s + 0.5 * (end_s - at_s)
-    return stage.finish()
+    return end(stage)
 
 
-_WRITERS: dict[str, Callable[[Stage, bool], Script]] = {
+_WRITERS: dict[str, Callable[[Stage], Script]] = {
     "basic": _basic,
     "look_and_return": _look_and_return,
     "misplaced": _misplaced,

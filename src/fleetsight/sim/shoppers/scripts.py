@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetsight.sim.cooler.optics import Lens
-from fleetsight.sim.shoppers.arms import HandPose
 from fleetsight.sim.cooler.shelf import Item
+from fleetsight.sim.shoppers.arms import HandPose
 from fleetsight.sim.shoppers.sleeves import ArmLook
 from fleetsight.sim.solids import Pose
 

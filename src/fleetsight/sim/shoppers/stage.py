@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetsight.sim.camera import Camera
-from fleetsight.sim.designs import Design
 from fleetsight.sim.cooler.optics import Lens
-from fleetsight.sim.knobs import Knobs
-from fleetsight.sim.shoppers.scripts import ArmTrack, Event, Held, Phase, Script, Stay, pose_at
 from fleetsight.sim.cooler.shelf import HEAD_CLEARANCE_MM, Item, Shelf, jittered
+from fleetsight.sim.designs import Design
+from fleetsight.sim.knobs import Knobs
+from fleetsight.sim.shoppers.scripts import ArmTrack, Event, Phase, Script, Stay, pose_at
 from fleetsight.sim.solids import Pose, product_corners
 
 TRACE_STEP_S = 1 / 60
@@ -34,6 +34,7 @@ class Stage:
         catalog_count: how many of `designs` are in the catalog.
         camera: the camera.
         rows: for each facing what stands there now, front first.
+        odd: whether the session's seed is odd: some scenarios have two kinds.
         items: every item so far.
     """
 
@@ -44,6 +45,7 @@ class Stage:
     catalog_count: int
     camera: Camera
     rows: list[list[Item]]
+    odd: bool = False
     items: list[Item] = field(default_factory=list)
     phases: dict[int, list[Phase]] = field(default_factory=dict)
     arms: list[ArmTrack] = field(default_factory=list)
@@ -85,9 +87,7 @@ class Stage:
             for slot in sorted(slots)
         ]
         self.items = [replace(item, item_id=index) for index, item in enumerate([*keep, *row])]
-        self.rows = [
-            [item for item in self.items if item.facing == index] for index in range(len(self.shelf.facings))
-        ]
+        self.rows = [[item for item in self.items if item.facing == index] for index in range(len(self.shelf.facings))]
         for stocked in self.rows:
             stocked.sort(key=lambda item: item.slot)
 

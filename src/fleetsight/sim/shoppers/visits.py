@@ -9,22 +9,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.sim.shoppers.scripts import PEAK_OVER_MEAN, ArmTrack, Event, Fall, Held, Key, Phase, Stay, Thing
 from fleetsight.sim.cooler.shelf import Item
+from fleetsight.sim.shoppers.grasps import GRASP_SHARES, GRASPS, STEEP_RAD, draw_entry, palm_normal, wrap_for
+from fleetsight.sim.shoppers.scripts import PEAK_OVER_MEAN, ArmTrack, Event, Fall, Held, Key, Phase, Stay, Thing
 from fleetsight.sim.shoppers.sleeves import ArmLook, make_look
-from fleetsight.sim.solids import Pose
 from fleetsight.sim.shoppers.stage import Stage
+from fleetsight.sim.solids import Pose
 
-OUTSIDE_MM = 215.0
-"""A grip this far outside the picture shows neither hand nor product."""
-SHOULDER_MM = 400.0
-"""The arm comes from this far beyond the hand's resting place."""
 SETTLE_S = 0.22
 """After this a product put back is no more drawn with the hand."""
 TOUCH_S = 0.1
 """A product is drawn with the hand from so long before the hand arrives."""
-GRASPS = ("side", "cover", "cradle", "top")
-GRASP_SHARES = (0.34, 0.33, 0.21, 0.12)
 
 
 @dataclass(frozen=True)
@@ -66,11 +61,11 @@ class Visit:
         self.thing = manner.thing
         self.grasp = manner.grasp or str(rng.choice(GRASPS, p=GRASP_SHARES))
         point = self._row_point(target)
-        self.side = manner.side or self._draw_side(point)
-        if self.side == "bottom" and self.grasp == "top" and stage.camera.pitch_rad < 0.5:
-            self.grasp = "side"
-        self.outside_mm, self.shoulder_mm = self._outside(point)
-        self.normal = self._normal(point)
+        self.entry = draw_entry(stage.camera, point, rng, side=manner.side)
+        if self.entry.side == "bottom" and self.grasp == "top" and stage.camera.pitch_rad < STEEP_RAD:
+            self.grasp = "side"  # an arm from below cannot bend over the top
+        self.outside_mm = self.entry.outside_mm
+        self.normal = palm_normal(self.grasp, stage.camera, point, right=self.look_of_arm.right)
         self.wrap_mm = (30.0, 25.0)
         self.spin_rad = self.tilt_rad = 0.0
         self.holding: list[Item] = []
@@ -122,7 +117,7 @@ class Visit:
         room = stage.shelf.ceiling_mm(row.shelf) - stage.shelf.boards_y_mm[row.shelf]
         room -= max(stage.designs[item.design].size_mm[1] for item in items)
         lift = min(stage.knobs.shopper.lift_mm.draw(stage.rng), 0.7 * room)
-        self._move(grip + [0.0, lift, -14.0], bow=False, least_s=0.16)
+        self._move(grip + (0.0, lift, -14.0), bow=False, least_s=0.16)
         for design in dict.fromkeys(item.design for item in items):
             same = [item for item in items if item.design == design]
             known = design < stage.catalog_count
@@ -173,15 +168,17 @@ class Visit:
             slot: index of the slot; nothing may stand in front of it.
         """
         stage = self.stage
-        item = self.holding.pop()
-        held = self.held.pop(item.item_id)
+        held = self.held[self.holding[0].item_id]
+        item = self.holding[0]
         pose = stage.rest_pose(facing, slot, item.design)
         turned = replace(pose, yaw_rad=held.yaw_rad + 0.3 * pose.yaw_rad)
         base = np.array([pose.x_mm, pose.y_mm, pose.z_mm])
         grip = base - Pose(0.0, 0.0, 0.0, yaw_rad=turned.yaw_rad).rotation @ np.asarray(held.offset_mm)
         self.spin_rad, self.tilt_rad = 0.3 * pose.yaw_rad, 0.0
         inward_s = self.at_s
-        self._move(grip + [0.0, 16.0, -26.0])
+        self._move(grip + (0.0, 16.0, -26.0))
+        self._close_windows(0.5 * (inward_s + self.at_s))  # carried over without a look
+        self.holding, self.held = [], {}
         self._move(grip, bow=False, least_s=0.16)
         rest_s = self.at_s
         ended = replace(held, to_s=rest_s)
@@ -193,12 +190,10 @@ class Visit:
         stage.rows[facing].insert(0, moved)
         known = item.design < stage.catalog_count
         kind = "put_back" if known else "foreign_item"
-        event = Event(
-            kind, item.design if known else -1, 1, rest_s, (inward_s, rest_s), (item.item_id,), facing
-        )
+        event = Event(kind, item.design if known else -1, 1, rest_s, (inward_s, rest_s), (item.item_id,), facing)
         self.pending.append((event, item, ended if held.from_s == self.keys[0].at_s else None))
         self._wait(0.12, open_share=0.6)
-        self._move(grip + [0.0, 4.0, -70.0], bow=False, open_share=0.7, least_s=SETTLE_S)
+        self._move(grip + (0.0, 4.0, -70.0), bow=False, open_share=0.7, least_s=SETTLE_S)
 
     def touch(self, facing: int, *, reach_share: float = 1.0) -> None:
         """Reach to a product and leave it where it is.
@@ -231,7 +226,9 @@ class Visit:
             held = self.held.pop(item.item_id)
             phases = stage.phases[item.item_id]
             phases[-1] = replace(held, to_s=self.at_s)
-            base = point + Pose(0.0, 0.0, 0.0, held.yaw_rad + self.spin_rad, 0.0, self.tilt_rad).rotation @ held.offset_mm
+            base = (
+                point + Pose(0.0, 0.0, 0.0, held.yaw_rad + self.spin_rad, 0.0, self.tilt_rad).rotation @ held.offset_mm
+            )
             pose = Pose(*self._tuple(base), yaw_rad=held.yaw_rad + self.spin_rad, roll_rad=self.tilt_rad)
             velocity = (float(stage.rng.uniform(-90, 90)), float(stage.rng.uniform(-150, 60)), -60.0)
             fall = Fall(self.at_s, self.at_s + 1.0, pose, velocity, float(stage.rng.uniform(-5.0, 5.0)))
@@ -289,7 +286,7 @@ class Visit:
             arm=self.arm,
             look=self.look_of_arm,
             keys=keys,
-            shoulder_mm=self._tuple(self.shoulder_mm),
+            shoulder_mm=self._tuple(self.entry.shoulder_mm),
             normal=self._tuple(self.normal),
             wrap_mm=self.wrap_mm,
             tremor_mm=self.stage.knobs.shopper.tremor_mm.draw(self.stage.rng),
@@ -304,13 +301,19 @@ class Visit:
         way = float(np.linalg.norm(point - np.asarray(last.grip_mm)))
         pace = min(1.0, 1.0 / self.peak_m_s) if self.peak_m_s > 1.0 else 1.0
         duration = max(least_s * pace, PEAK_OVER_MEAN * way / (self.peak_m_s * 1000.0))
-        bend = np.zeros(3)
-        if bow:
-            draw = self.stage.knobs.shopper.bow_mm
-            bend = np.array([draw.draw(self.stage.rng), abs(draw.draw(self.stage.rng)) * 0.5, -20.0])
-            bend *= min(1.0, way / 500.0)
+        bend = self._bend(np.asarray(last.grip_mm), point, way) if bow else np.zeros(3)
         self.at_s += duration
         self._key(point, last.open_share if open_share is None else open_share, bend)
+
+    def _bend(self, start: NDArray[np.float64], end: NDArray[np.float64], way: float) -> NDArray[np.float64]:
+        """Sideways at random; between the inside and the outside also forward and up, over the board and not through it."""
+        draw, rng = self.stage.knobs.shopper.bow_mm, self.stage.rng
+        bend = np.array([draw.draw(rng), 0.3 * abs(draw.draw(rng)), -20.0]) * min(1.0, way / 500.0)
+        deepest = max(float(start[2]), float(end[2]))
+        if deepest > 0.0 and min(float(start[2]), float(end[2])) < -60.0:
+            rise = abs(float(start[1] - end[1]))
+            bend += [0.0, 0.26 * rise, -min(200.0, 0.9 * deepest + 50.0)]
+        return bend
 
     def _wait(self, duration_s: float, *, open_share: float | None = None) -> None:
         if duration_s <= 0.0:
@@ -352,66 +355,17 @@ class Visit:
             [pose.x_mm, pose.y_mm + share * self.stage.designs[item.design].size_mm[1], pose.z_mm]
             for item, pose in placed
         ]
-        return np.mean(points, axis=0)
+        return np.asarray(np.mean(points, axis=0))
 
     def _wrap_around(self, items: list[Item], poses: dict[int, Pose]) -> None:
         sizes = np.array([self.stage.designs[item.design].size_mm for item in items])
         places = np.array([[poses[i.item_id].x_mm, 0.0, poses[i.item_id].z_mm] for i in items])
-        half = (sizes.max(axis=0) + np.ptp(places, axis=0)) / 2
-        half[1] = min(half[1], 40.0)
-        along = np.array([0.0, 0.35, 0.94]) if self.side == "bottom" else np.array([0.7, 0.1, 0.7])
-        self.wrap_mm = (
-            float(min(44.0, np.abs(along) @ half)),
-            float(min(44.0, np.abs(self.normal) @ half)),
-        )
+        self.wrap_mm = wrap_for(sizes.max(axis=0) + np.ptp(places, axis=0), self.normal, self.entry.side, self.grasp)
 
     def _row_point(self, facing: int) -> NDArray[np.float64]:
         row = self.stage.shelf.facings[facing]
         height = self.stage.designs[row.design].size_mm[1]
         return np.array([row.x_mm, self.stage.shelf.boards_y_mm[row.shelf] + 0.5 * height, row.slots_z_mm[0]])
-
-    def _draw_side(self, point: NDArray[np.float64]) -> str:
-        rng = self.stage.rng
-        if self.stage.camera.pitch_rad > 0.5:  # from above, shoppers come from below
-            return "bottom"
-        near = "left" if point[0] < 0 else "right"
-        return str(rng.choice(["bottom", near, "top"], p=[0.62, 0.33, 0.05]))
-
-    def _outside(self, point: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Where the hand rests outside the picture, and where the arm comes from."""
-        camera, rng = self.stage.camera, self.stage.rng
-        u, v = camera.project(point)[0]
-        depth = float(camera.depth(point)[0]) * rng.uniform(0.74, 0.9)
-        scale = camera.focal_px / depth
-        width, height = camera.width_px, camera.height_px
-        margin, further = OUTSIDE_MM * scale, SHOULDER_MM * scale
-        slant = rng.uniform(-0.5, 0.5)
-        if self.side in {"bottom", "top"}:
-            sign, edge = (1.0, height) if self.side == "bottom" else (-1.0, 0.0)
-            rest = np.array([u + slant * 160.0 * scale, edge + sign * margin])
-            way = np.array([slant * 0.8, sign])
-        else:
-            sign, edge = (1.0, width) if self.side == "right" else (-1.0, 0.0)
-            rest = np.array([edge + sign * margin, min(v + rng.uniform(0.0, 0.35) * height, height * 1.05)])
-            way = np.array([sign, rng.uniform(0.1, 0.6)])
-        shoulder = rest + way * further
-        return self._unproject(rest, depth), self._unproject(shoulder, 0.93 * depth)
-
-    def _unproject(self, pixel: NDArray[np.float64], depth_mm: float) -> NDArray[np.float64]:
-        camera = self.stage.camera
-        x, y = (pixel - [camera.width_px / 2, camera.height_px / 2]) / camera.focal_px * depth_mm
-        return np.asarray(camera.position_mm) + np.array([x, y, depth_mm]) @ camera.rotation
-
-    def _normal(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
-        view = point - np.asarray(self.stage.camera.position_mm)
-        view = view / np.linalg.norm(view)
-        if self.grasp == "cover":
-            return view
-        if self.grasp == "cradle":
-            return -view + np.array([0.3 * (1 if self.look_of_arm.right else -1), 0.0, 0.0])
-        if self.grasp == "top":
-            return np.array([0.0, -1.0, 0.0])
-        return np.array([-1.0 if self.look_of_arm.right else 1.0, 0.0, 0.15])
 
     @staticmethod
     def _tuple(vector: NDArray[np.float64]) -> tuple[float, float, float]:

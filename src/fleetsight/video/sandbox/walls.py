@@ -63,7 +63,7 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.POINTER(_Instruction)))
 
 
-def limit_resources(ram_bytes: int, cpu_s: int, open_files: int) -> None:
+def limit_resources(*, ram_bytes: int, cpu_s: int, open_files: int) -> None:
     """Bound what this process may use; none of it can be raised again.
 
     Args:

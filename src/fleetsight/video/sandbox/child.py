@@ -21,13 +21,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.video import wire
 from fleetsight.video.container import Kind
+from fleetsight.video.sandbox import wire
 from fleetsight.vision.image import Image
 
 RING_BYTES = 64 * 1024 * 1024  # shared by parent and child; a 4K picture has 25 MB
 SLOTS_MIN, SLOTS_MAX = 2, 8  # two let the child decode while the parent copies; more than eight only leave the cache
-BOOT = "import json,sys; sys.path[:] = json.loads(sys.argv[1])['sys_path']; from fleetsight.video.worker import main; main()"
+BOOT = "import json,sys; sys.path[:] = json.loads(sys.argv[1])['sys_path']; from fleetsight.video.sandbox.worker import main; main()"
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "LC_ALL": "C.UTF-8"}
 
 
@@ -91,6 +91,7 @@ class DecoderChild:
     """
 
     def __init__(self, path: Path, kind: Kind, limits: Limits) -> None:
+        source_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         self._left_s = limits.wall_s
         self._buffer = bytearray()
         self._memory: mmap.mmap | None = None
@@ -100,7 +101,6 @@ class DecoderChild:
         self._talk_fd, child_talk = os.pipe()
         os.set_blocking(child_talk, False)  # a child that talks too much loses words, not time
         self._ring_fd = os.memfd_create("fleetsight-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        source_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         lent = (source_fd, child_out, child_in, child_talk)
         config = {
             "sys_path": [str(Path(entry).absolute()) for entry in sys.path],

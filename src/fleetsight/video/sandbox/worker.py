@@ -1,14 +1,12 @@
 """The decoder process: one file in, upright RGB pictures and raw time stamps out.
 
-Runs only as a child of ``fleetsight.video.decode``; imports av and numpy, then locks itself in (``sandbox``) and only then looks
+Runs only as a child of ``fleetsight.video.decode``; imports av and numpy, then locks itself in (``walls``) and only then looks
 at the clip. Everything that depends on the file happens here, everything that is promised to users (times, summary, errors) in
 the parent. Errors of single packets are counted and decoding goes on; the first picture decides the size of all others.
 """
 
-import errno
 import io
 import json
-import logging
 import mmap
 import os
 import sys
@@ -19,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
-import av.logging
 import av.subtitles.codeccontext  # av imports these while opening a file, when files can no longer be opened
 import av.subtitles.stream
 import av.subtitles.subtitle
@@ -33,7 +30,8 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from fleetsight.video import sandbox, wire
+from fleetsight.video.sandbox import walls, wire
+from fleetsight.video.sandbox.diagnosis import Diagnosis
 
 if TYPE_CHECKING:
     VideoPacket = Packet[VideoStream]  # generic for the type checker only
@@ -45,8 +43,6 @@ DEMUXERS = "mov,mp4,matroska,webm,mpegts"
 STREAMS_MAX = 32
 RATE_WINDOW = 48  # packets looked at before decoding, to measure the true frame rate
 BROKEN_READS_MAX = 100  # reads that fail in a row without a packet in between
-ERRORS_KEPT = 5
-MEMORY_WORDS = ("cannot allocate", "get_buffer() failed", "out of memory", "failed to allocate")
 
 
 class RefusalError(Exception):
@@ -56,23 +52,6 @@ class RefusalError(Exception):
         super().__init__(detail)
         self.cause = cause
         self.detail = detail
-
-
-class _DecoderLog(logging.Handler):
-    """Counts what libav complains about, and keeps the first few lines."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.count = 0
-        self.no_memory = 0
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.count += 1
-        line = f"{record.name}: {record.getMessage()}"[:200]
-        self.no_memory += any(word in line.lower() for word in MEMORY_WORDS)
-        if len(self.lines) < ERRORS_KEPT:
-            self.lines.append(line)
 
 
 class _Outlet:
@@ -89,6 +68,10 @@ class _Outlet:
         sent = 0
         while sent < len(message):
             sent += os.write(self.out_fd, message[sent:])
+
+    def fail(self, cause: str, detail: str, *, log: list[str]) -> None:
+        """Send the last message of a process that has nothing to show."""
+        self.send(wire.pack(wire.Kind.FAIL, {"cause": cause, "detail": detail[:500], "log": log}))
 
     def map_ring(self, height: int, width: int) -> None:
         """Wait for the parent's ring and use it for pictures of (height, width)."""
@@ -129,7 +112,6 @@ class _Decoding:
         self.counts = {
             "packets": 0, "discarded": 0, "corrupt_packets": 0, "failed_packets": 0, "broken_reads": 0, "resized": 0, "frames": 0
         }  # fmt: skip
-        self.end_tick: int | None = None
 
     def packets(self) -> Iterator[VideoPacket]:
         """Demux to the end, going on after reads that fail."""
@@ -153,9 +135,6 @@ class _Decoding:
         self.counts["packets"] += 1
         self.counts["discarded"] += packet.is_discard
         self.counts["corrupt_packets"] += packet.is_corrupt
-        if packet.pts is not None:
-            end = packet.pts + (packet.duration or 0)
-            self.end_tick = end if self.end_tick is None else max(self.end_tick, end)
 
     def frames(self, packets: Iterator[VideoPacket]) -> Iterator[VideoFrame]:
         """Decode packets and flush the decoder; a packet that fails is counted and left out."""
@@ -188,50 +167,31 @@ class _Decoding:
 def main() -> None:
     """Run the process; the configuration is the last argument, as JSON."""
     config = json.loads(sys.argv[-1])
-    outlet = _Outlet(config)
     limits = config["limits"]
-    log = _listen()
-    sandbox.limit_resources(limits["ram_bytes"], limits["cpu_s"], limits["open_files"])
-    walled = sandbox.forbid_system_calls()
+    outlet = _Outlet(config)
+    diagnosis = Diagnosis(limits["ram_bytes"])
+    walls.limit_resources(ram_bytes=limits["ram_bytes"], cpu_s=limits["cpu_s"], open_files=limits["open_files"])
+    walled = walls.forbid_system_calls()
     try:
-        outlet.send(wire.pack(wire.Kind.END, _decode(config, outlet, log, walled=walled)))
+        counters = _decode(config, outlet, diagnosis, walled=walled)
     except RefusalError as refusal:
-        outlet.send(_failure(refusal.cause, refusal.detail, log))
+        outlet.fail(refusal.cause, refusal.detail, log=diagnosis.lines)
     except (
         av.error.FFmpegError,
         OSError,
         EOFError,
         MemoryError,
-        ValueError,
         ArithmeticError,
         LookupError,
         TypeError,
+        ValueError,
     ) as error:
-        outlet.send(_failure(_cause(error, log), f"{type(error).__name__}: {error}", log))
+        outlet.fail(diagnosis.cause(error, 0), f"{type(error).__name__}: {error}", log=diagnosis.lines)
+    else:
+        outlet.send(wire.pack(wire.Kind.END, counters))
 
 
-def _cause(error: Exception, log: _DecoderLog) -> str:
-    """Tell want of memory and forbidden calls from damage; libav reports all of them as damage when it can."""
-    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM or log.no_memory:
-        return "memory"
-    return "forbidden" if isinstance(error, PermissionError) else "corrupt"
-
-
-def _listen() -> _DecoderLog:
-    log = _DecoderLog()
-    av.logging.set_level(av.logging.ERROR)
-    logger = logging.getLogger("libav")
-    logger.addHandler(log)
-    logger.propagate = False
-    logging.raiseExceptions = False
-    return log
-
-
-def _failure(cause: str, detail: str, log: _DecoderLog) -> bytes:
-    return wire.pack(wire.Kind.FAIL, {"cause": cause, "detail": detail[:500], "log": log.lines})
-
-
-def _decode(config: dict[str, Any], outlet: _Outlet, log: _DecoderLog, *, walled: bool) -> dict[str, Any]:
+def _decode(config: dict[str, Any], outlet: _Outlet, diagnosis: Diagnosis, *, walled: bool) -> dict[str, Any]:
     limits = config["limits"]
     source = io.FileIO(config["source_fd"], "rb")
     options = {
@@ -248,11 +208,16 @@ def _decode(config: dict[str, Any], outlet: _Outlet, log: _DecoderLog, *, walled
         packets = decoding.packets()
         head = list(islice(packets, RATE_WINDOW))
         _refuse_rate(head, stream, limits)
-        stopped = _pump(decoding, decoding.frames(chain(head, packets)), outlet, log, walled=walled)
-        return {
-            **decoding.counts, "stopped": stopped, "end_tick": decoding.end_tick, "complaints": log.count,
-            "no_memory": log.no_memory, "log": log.lines,
-        }  # fmt: skip
+        frames = decoding.frames(chain(head, packets))
+        first = next(frames, None)
+        pixels = context.width * context.height
+        if first is None:
+            raise RefusalError(diagnosis.cause(None, pixels), f"no picture in {decoding.counts['packets']} packets")
+        stopped = _pump(decoding, first, frames, outlet, walled=walled)
+        damaged = decoding.counts["failed_packets"] + diagnosis.complaints > 0
+        if damaged and stopped is None and diagnosis.lacked_memory(pixels):
+            stopped = "memory"
+        return {**decoding.counts, "stopped": stopped, "complaints": diagnosis.complaints, "log": diagnosis.lines}
 
 
 def _choose_stream(container: InputContainer) -> VideoStream:
@@ -284,13 +249,9 @@ def _refuse_rate(head: list[VideoPacket], stream: VideoStream, limits: dict[str,
 
 
 def _pump(
-    decoding: _Decoding, frames: Iterator[VideoFrame], outlet: _Outlet, log: _DecoderLog, *, walled: bool
+    decoding: _Decoding, first: VideoFrame, frames: Iterator[VideoFrame], outlet: _Outlet, *, walled: bool
 ) -> str | None:
-    """Send every picture; returns the cause when a limit ended it after the first."""
-    first = next(frames, None)
-    if first is None:
-        cause = "memory" if log.no_memory else "corrupt"
-        raise RefusalError(cause, f"no picture in {decoding.counts['packets']} packets")
+    """Send every picture; returns the cause when a limit ended it early."""
     decoding.size_wh = (first.width, first.height)
     decoding.rotation = round(first.rotation / 90) * 90 % 360
     height, width = (first.height, first.width) if decoding.rotation % 180 == 0 else (first.width, first.height)
@@ -315,7 +276,7 @@ def _describe(decoding: _Decoding, width: int, height: int, *, walled: bool) -> 
         "width": width, "height": height, "rotation": decoding.rotation, "codec": stream.codec_context.codec.canonical_name,
         "rate": _pair(stream.average_rate), "time_base": _pair(stream.time_base), "frames": stream.frames,
         "duration_ticks": ticks if ticks is not None and ticks > 0 else None, "duration_tag": stream.metadata.get("DURATION"),
-        "container_us": decoding.container.duration, "start_tick": stream.start_time, "walled": walled,
+        "container_us": decoding.container.duration, "walled": walled,
     }  # fmt: skip
 
 

@@ -1,0 +1,62 @@
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fleetsight.accel.choose import open_session
+from fleetsight.accel.session import TargetError
+from fleetsight.accel.targets import openvino
+from tests.accel.tiny_models import TinyHead, save_detector
+from tests.contracts.target_contract import Floats, TargetContract, batch_number
+
+
+class TestOpenVino(TargetContract):
+    target = "openvino"
+
+    def expected(self, batch: Floats) -> Floats:
+        return TinyHead().answer(batch)
+
+
+def core_that_computes(*abilities: str) -> SimpleNamespace:
+    return SimpleNamespace(get_property=lambda *_: list(abilities))
+
+
+def test_auto_takes_bfloat16_where_it_is_native_and_only_there() -> None:
+    assert openvino._choose_precision(core_that_computes("BF16", "FP32"), "auto") == "bf16"
+    assert openvino._choose_precision(core_that_computes("FP32"), "auto") == "f32"
+
+
+def test_bfloat16_is_refused_where_the_processor_lacks_it() -> None:
+    with pytest.raises(TargetError, match="no native bf16"):
+        openvino._choose_precision(core_that_computes("FP32"), "bf16")
+
+
+def test_bfloat16_answers_are_close_and_float32(tmp_path: Path) -> None:
+    model = save_detector(tmp_path / "tiny")
+    batch = batch_number(5)
+    with closing(open_session(model, "openvino")) as session:
+        answer = session.run(batch)[0]
+    assert answer.dtype == np.float32
+    assert np.abs(answer - TinyHead().answer(batch)).max() < 0.05
+
+
+def test_compiled_networks_are_kept_when_a_folder_is_given(tmp_path: Path) -> None:
+    model = save_detector(tmp_path / "tiny")
+    with closing(openvino.open_model(model, cache=tmp_path / "cache")) as session:
+        session.run(batch_number(1))
+    assert any((tmp_path / "cache").iterdir())
+
+
+def test_a_missing_package_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent() -> None:
+        raise ImportError("No module named 'openvino'")
+
+    monkeypatch.setattr(openvino, "_runtime", absent)
+    assert "pip install openvino" in str(openvino.probe())
+
+
+def test_the_telling_line_of_a_chained_message_is_kept() -> None:
+    error = RuntimeError("Exception from src/core.cpp:12:\nCheck 'ok' failed at x.cpp:3:\nwrong model\n")
+    assert openvino._first_line(error) == "wrong model"
