@@ -22,7 +22,7 @@ check: .venv/installed-all ## format, lint, types, import contracts, sizes, docs
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy $(CODE)
-	$(BIN)/lint-imports --cache-dir .import_linter_cache
+	$(BIN)/lint-imports --no-logo --cache-dir .import_linter_cache
 	$(BIN)/pydoclint --quiet src
 	$(BIN)/python tools/check_sizes.py $(CODE)
 	$(BIN)/python tools/commands_page.py --check

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from record import record
 
-from fleetsight.accel.choose import open_session
 from fleetsight.accel.detector import Detector
-from fleetsight.accel.importer import import_onnx
+from fleetsight.accel.importer import ImportOptions, import_onnx
+from fleetsight.accel.labels import COCO
 from fleetsight.apps.cooler.flow import Engine, settle
 
 SHARED = Path(os.environ.get("FLEETSIGHT_SHARED") or Path(__file__).resolve().parents[2] / "shared")
@@ -25,10 +25,9 @@ def main() -> None:
     truth = json.loads((SHARED / "data/clips/bottles.truth.json").read_text(encoding="utf-8"))
     numerator, denominator = (int(v) for v in truth["rate_hz"].split("/"))
     with tempfile.TemporaryDirectory() as store:
-        model = import_onnx(
-            SHARED / "models/yolox_nano.onnx", decoder="yolox", labels="coco", name="yolox-nano", store_dir=Path(store)
-        )
-        engine = Engine.for_labels(Detector(model, open_session(model)), ("bottle",))
+        options = ImportOptions("yolox-nano", "yolox", COCO)
+        model = import_onnx(SHARED / "models/yolox_nano.onnx", options, store_dir=Path(store))
+        engine = Engine.for_labels(Detector.open(model), ("bottle",))
         settlement = settle(SHARED / "data/clips/bottles.mp4", engine)
     rows = []
     waiting = list(settlement.events)

@@ -24,7 +24,8 @@ def make_session(folder: Path, size_wh: tuple[int, int]) -> None:
     """A rendered session whose frames are repeated, forth and back, to a clip of 20 s."""
     from fractions import Fraction
 
-    from fleetsight.sim.session import plan_session, render, session_truth, write_side_files
+    from fleetsight.sim.session import plan_session, render
+    from fleetsight.sim.truth import session_truth, write_side_files
     from fleetsight.video.encode import write_clip
 
     plan = plan_session("basic", 5, size_wh=size_wh)

@@ -45,10 +45,10 @@ def faults(path: Path) -> Iterator[str]:
             if length > FUNCTION_LINES:
                 yield f"{path}:{node.lineno} {node.name}: {length} lines, at most {FUNCTION_LINES}"
     if "cli" not in path.parts and "tests" not in path.parts:  # there parameters are options and fixtures
-        for owner in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
-            for node in owner.body:
-                if isinstance(node, Function):
-                    yield from parameter_faults(path, node)
+        classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+        for node in [*tree.body, *(part for owner in classes for part in owner.body)]:
+            if isinstance(node, Function):
+                yield from parameter_faults(path, node)
 
 
 def parameter_faults(path: Path, node: Function) -> Iterator[str]:

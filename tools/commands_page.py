@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from page_file import deliver
 from typer.testing import CliRunner
 
 from fleetsight import settings
@@ -55,17 +56,5 @@ def settings_rows() -> Iterator[str]:
         yield f"| `{name}` | {settings.KINDS[name].__name__.lower()} | {default} | {text} |\n"
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page, or compare it."""
-    new = page()
-    if "--check" not in arguments:
-        PAGE.write_text(new, encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == new:
-        return 0
-    print(f"{PAGE.name} is out of date: run make docs", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(deliver(PAGE, page(), check="--check" in sys.argv[1:]))

@@ -9,6 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from page_file import deliver
+
 from fleetsight.sim import knobs
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "knobs.md"
@@ -74,17 +76,5 @@ def written(value: Any) -> str:
     return str(value) if isinstance(value, Fraction) else f"{value:g}"
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page, or compare it."""
-    new = page()
-    if "--check" not in arguments:
-        PAGE.write_text(new, encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == new:
-        return 0
-    print(f"{PAGE.name} is out of date: run make docs", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(deliver(PAGE, page(), check="--check" in sys.argv[1:]))

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from page_file import deliver
+
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 RESULTS = ROOT / "bench" / "results"
@@ -63,17 +65,5 @@ def shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
 
 
-def main(arguments: list[str]) -> int:
-    """Fill the page, or compare it."""
-    old = README.read_text(encoding="utf-8")
-    new = filled(old, RESULTS)
-    if "--check" in arguments:
-        if new != old:
-            print(f"{README.name} does not show what bench/results holds: run make docs", file=sys.stderr)
-        return int(new != old)
-    README.write_text(new, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(deliver(README, filled(README.read_text(encoding="utf-8"), RESULTS), check="--check" in sys.argv[1:]))

@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from fleetsight.accel.choose import open_session
-from fleetsight.accel.detector import DETECTIONS_MAX, Detector
+from fleetsight.accel.detector import DETECTIONS_MAX, SESSIONS_MAX, Detector
 from fleetsight.accel.importer import ImportOptions, import_onnx
 from fleetsight.accel.labels import COCO
 from fleetsight.accel.portable import ModelError, PortableModel
+from fleetsight.accel.session import ClosedError
 from fleetsight.vision.box import iou
 from fleetsight.vision.detections import Detections
 from fleetsight.vision.image import Image, ShapeError
@@ -125,6 +126,53 @@ def test_stream_passes_an_error_of_its_source_on(model: PortableModel) -> None:
 
     with closing(open_session(model)) as session, pytest.raises(RuntimeError, match="camera lost"):
         list(Detector(model, session).stream(source()))
+
+
+@pytest.mark.parametrize("target", ["openvino", "onnxruntime", "null"])
+def test_an_opened_detector_trims_the_padding_and_finds_the_same(model: PortableModel, target: str) -> None:
+    rng = np.random.default_rng(4)
+    images = [rng.integers(0, 256, size=(32, 96, 3), dtype=np.uint8) for _ in range(7)]
+    trimmed_size = model.trimmed((96, 32)).card.input_size_wh
+    assert trimmed_size == (96, 32)
+    with Detector.open(model, target, precision="f32") as detector:
+        streamed = list(detector.stream(images, score_min=0.6))
+        assert list(detector._trimmed) == [trimmed_size]
+        for image, found in zip(images, streamed, strict=True):
+            alone = detector.detect(image, score_min=0.6)
+            np.testing.assert_allclose(alone.boxes_xyxy_px, found.boxes_xyxy_px, atol=0.01)
+    # A network of one convolution a cell sees no padding from inside the picture.
+    with closing(open_session(model, target, precision="f32")) as session:
+        full = list(Detector(model, session).stream(images, score_min=0.6))
+    for first, second in zip(full, streamed, strict=True):
+        assert len(first) >= len(second) > 0 or target == "null"
+
+
+def test_a_detector_opens_a_few_sizes_and_no_more(model: PortableModel) -> None:
+    opened = []
+
+    def opener(resized: PortableModel) -> Told:
+        opened.append(resized.card.input_size_wh)
+        return Told(np.zeros((1, 6), dtype=np.float32))
+
+    detector = Detector.open(model, "null")
+    detector._open = opener
+    sizes = {detector._fitting((w, h))[0].input_size_wh for w in range(8, 97, 8) for h in range(8, 97, 8)}
+    assert len(opened) <= SESSIONS_MAX
+    assert sizes <= {*opened, model.card.input_size_wh}
+
+
+def test_closing_an_opened_detector_closes_its_sessions(model: PortableModel) -> None:
+    detector = Detector.open(model, "null")
+    detector.detect(picture(96, 32))
+    detector.close()
+    detector.close()
+    for size in ((96, 32), (96, 64)):
+        with pytest.raises(ClosedError):
+            detector.detect(picture(*size))
+
+
+def test_a_stream_of_nothing_is_nothing(model: PortableModel) -> None:
+    assert list(Detector(model, Told(quiet_head())).stream([])) == []
 
 
 def test_an_embedder_is_no_detector(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_damaged_file_is_read_or_refused_but_never_breaks_the_reader(data: st.
 
 def test_another_input_size_changes_sizes_and_nothing_else() -> None:
     cells = 4 * 4 + 2 * 2 + 1
-    resized = with_input_size(TINY, (32, 32), (1, cells, 6))
+    resized = with_input_size(TINY, (32, 32), output_shape=(1, cells, 6))
     assert resized == TinyHead().onnx((32, 32))
     onnx.checker.check_model(onnx.load_from_string(resized), full_check=True)
 
@@ -113,4 +113,4 @@ def test_another_input_size_changes_sizes_and_nothing_else() -> None:
 def test_notes_on_sizes_in_between_are_dropped() -> None:
     inferred = onnx.shape_inference.infer_shapes(onnx.load_from_string(TINY)).SerializeToString()
     assert len(inferred) > len(TINY)
-    assert with_input_size(inferred, (32, 32), (1, 21, 6)) == TinyHead().onnx((32, 32))
+    assert with_input_size(inferred, (32, 32), output_shape=(1, 21, 6)) == TinyHead().onnx((32, 32))

@@ -1,23 +1,19 @@
 """The README shows what was measured, and nothing else."""
 
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "readme_tables.py"
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 
-@pytest.fixture(scope="module")
-def readme_tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("readme_tables", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def readme_tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(TOOLS))
+    return importlib.import_module("readme_tables")
 
 
 def test_table_and_value_come_from_the_result(readme_tables: ModuleType, tmp_path: Path) -> None:

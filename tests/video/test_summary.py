@@ -1,6 +1,7 @@
 """What a run was worth."""
 
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ def judge(
     structure: Structure | None = None,
     declared_s: float | None = None,
     declared: int | None = None,
-    **tally: object,
+    **tally: Any,
 ) -> tuple[float, tuple[str, ...]]:
     info = ClipInfo(64, 48, Fraction(10), "h264", "mov", declared_s, declared)
     timeline = Timeline(Fraction(1, 10), Fraction(10))
@@ -23,7 +24,7 @@ def judge(
         timeline.place(index)
     summary = summarise(
         info, structure or Structure(Kind.MP4, 1000), timeline=timeline, tally=Tally(delivered, **tally)
-    )  # type: ignore[arg-type]
+    )
     return summary.decoded_fraction, summary.degraded
 
 

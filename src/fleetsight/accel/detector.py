@@ -1,22 +1,30 @@
 """A detector: images in, boxes out.
 
 `detect` answers for one image. `stream` keeps the chip busy: this thread letterboxes the next image and decodes the
-last answer while requests are in flight.
+last answer while requests are in flight. A detector made by `Detector.open` trims the padding that images of one size
+would leave: it opens the network once more at the smaller size.
 """
 
+import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetsight.accel.card import Card
+from fleetsight.accel.choose import open_session
 from fleetsight.accel.portable import ModelError, PortableModel
 from fleetsight.accel.preprocess import Preprocessor
-from fleetsight.accel.session import Session
+from fleetsight.accel.session import Precision, Session
 from fleetsight.vision.box import area
 from fleetsight.vision.detections import Detections
 from fleetsight.vision.heads import decode
-from fleetsight.vision.image import Image
+from fleetsight.vision.image import Image, check_image, size_wh
 from fleetsight.vision.letterbox import Letterbox
 from fleetsight.vision.nms import suppress
 
@@ -24,11 +32,15 @@ IOU_MAX = 0.6
 """Two kept boxes of one label overlap by at most this. YOLOX evaluates at 0.65 (released code); neighbouring facings
 stand close together but rarely cover each other's box by more than half."""
 
-CANDIDATES_MAX = 3000
-"""Most boxes that enter suppression, best first: a head that fires everywhere must not stall the stream."""
+CANDIDATES_MAX = 1000
+"""Most boxes that enter suppression, best first: a head that fires everywhere must not stall the stream. A thousand boxes
+take about 5 ms, three thousand 30; a full shelf gives a few dozen."""
 
 DETECTIONS_MAX = 300
 """Most boxes per image, as COCO tools allow; five times a full shelf."""
+
+SESSIONS_MAX = 4
+"""Most sizes one detector opens; images of further shapes take the full size with its padding."""
 
 
 class Detector:
@@ -49,9 +61,52 @@ class Detector:
             raise ModelError(f"model {model.name!r} does {model.card.task!r}, a detector is needed")
         self.labels = model.card.labels
         self.name = model.name
-        self._card = model.card
+        self._model = model
         self._session = session
         self._iou_max = iou_max
+        self._open: Callable[[PortableModel], Session] | None = None
+        self._trimmed: dict[tuple[int, int], tuple[Card, Session]] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls, model: PortableModel, target: str = "auto", *, precision: Precision = "auto", threads: int | None = None
+    ) -> "Detector":
+        """Open a model and detect with it; padding is trimmed where the model allows.
+
+        Args:
+            model: a checked detector.
+            target: "auto" or the name of a target.
+            precision: arithmetic inside the graph.
+            threads: most threads to use; None: all.
+
+        Returns:
+            a detector that owns its sessions: close it, or use it in a `with` block.
+
+        Raises:
+            ModelError: the model is no detector.
+            TargetError: no target can open the model.
+        """
+        opener = partial(open_session, target=target, precision=precision, threads=threads)
+        detector = cls(model, opener(model))
+        detector._open = opener
+        return detector
+
+    def close(self) -> None:
+        """Close the sessions that this detector opened; a second call does nothing."""
+        with self._lock:
+            for _, session in self._trimmed.values():
+                session.close()
+            if self._open is not None:
+                self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def detect(self, image: Image, *, score_min: float = 0.3) -> Detections:
         """Find things in one image; safe from several threads.
@@ -67,14 +122,16 @@ class Detector:
             ShapeError: image is not (h, w, 3) uint8.
             TargetError: the target failed.
         """
-        batch, box = Preprocessor(self._card).prepare(image)
-        return self._read(self._session.run(batch)[0], box, score_min=score_min)
+        card, session = self._fitting(size_wh(check_image(image)))
+        batch, box = Preprocessor(card).prepare(image)
+        return self._read(session.run(batch)[0], card, box, score_min=score_min)
 
     def stream(self, images: Iterable[Image], *, score_min: float = 0.3) -> Iterator[Detections]:
         """Find things in many images, several in flight.
 
         Args:
-            images: each (h, w, 3) uint8 RGB; taken a few ahead of the answers; sizes may differ.
+            images: each (h, w, 3) uint8 RGB; taken a few ahead of the answers. Sizes may differ; the first one decides
+                how far the padding is trimmed.
             score_min: drop boxes below this score, 0-1.
 
         Yields:
@@ -84,38 +141,48 @@ class Detector:
             ShapeError: an image is not (h, w, 3) uint8.
             TargetError: the target failed.
         """
+        source = iter(images)
+        first = next(source, None)
+        if first is None:
+            return
+        card, session = self._fitting(size_wh(check_image(first)))
+        preprocessor = Preprocessor(card)
         busy: deque[tuple[NDArray[np.float32], Letterbox]] = deque()
         idle: list[NDArray[np.float32]] = []
-        preprocessor = Preprocessor(self._card)
 
         def batches() -> Iterator[NDArray[np.float32]]:
-            for image in images:
+            for image in chain([first], source):
                 batch, box = preprocessor.prepare(image, out=idle.pop() if idle else None)
                 busy.append((batch, box))
                 yield batch
 
-        for outputs in self._session.map(batches()):
+        for outputs in session.map(batches()):
             # The session reads a batch until its answer came; from here on its memory may be used again.
             batch, box = busy.popleft()
             idle.append(batch)
-            yield self._read(outputs[0], box, score_min=score_min)
+            yield self._read(outputs[0], card, box, score_min=score_min)
 
-    def _read(self, raw: NDArray[np.float32], box: Letterbox, *, score_min: float) -> Detections:
-        card = self._card
+    def _fitting(self, image_wh: tuple[int, int]) -> tuple[Card, Session]:
+        """The session whose input fits images of one size, and its card."""
+        size = self._model.trimmed_size_wh(image_wh)
+        if self._open is None or size == self._model.card.input_size_wh:
+            return self._model.card, self._session
+        with self._lock:
+            if size not in self._trimmed:
+                if len(self._trimmed) >= SESSIONS_MAX:
+                    return self._model.card, self._session
+                model = self._model.resized(size)
+                self._trimmed[size] = (model.card, self._open(model))
+            return self._trimmed[size]
+
+    def _read(self, raw: NDArray[np.float32], card: Card, box: Letterbox, *, score_min: float) -> Detections:
         if card.decoder == "none":
             raise ModelError(f"model {card.name!r} has no decoder")
         found = decode(raw[0], card.decoder, input_wh=card.input_size_wh, score_min=score_min, strides=card.strides)
         if len(found) > CANDIDATES_MAX:
             found = found.select(np.argsort(-found.scores, kind="stable")[:CANDIDATES_MAX])
-        kept = found.select(
-            suppress(
-                found.boxes_xyxy_px,
-                found.scores,
-                labels=found.labels,
-                iou_max=self._iou_max,
-                keep_max=DETECTIONS_MAX,
-            )
-        )
+        boxes, scores, labels = found.boxes_xyxy_px, found.scores, found.labels
+        kept = found.select(suppress(boxes, scores, labels=labels, iou_max=self._iou_max, keep_max=DETECTIONS_MAX))
         placed = Detections(
             boxes_xyxy_px=box.boxes_to_image(kept.boxes_xyxy_px), scores=kept.scores, labels=kept.labels
         )

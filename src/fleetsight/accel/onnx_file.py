@@ -104,7 +104,7 @@ def read_facts(content: bytes) -> OnnxFacts:
     )
 
 
-def with_input_size(content: bytes, size_wh: tuple[int, int], output_shape: tuple[int, ...]) -> bytes:
+def with_input_size(content: bytes, size_wh: tuple[int, int], *, output_shape: tuple[int, ...]) -> bytes:
     """The same network for pictures of another size.
 
     Only the declared sizes change. This works for networks made of convolutions; one that has the size built in fails

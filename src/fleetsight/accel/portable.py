@@ -97,14 +97,26 @@ class PortableModel:
         Returns:
             a model in memory with a smaller input, or this one when it is not resizable or nothing can go.
         """
+        size_wh = self.trimmed_size_wh(image_wh)
+        return self if size_wh == self.card.input_size_wh else self.resized(size_wh)
+
+    def trimmed_size_wh(self, image_wh: tuple[int, int]) -> tuple[int, int]:
+        """Input size of the trimmed model.
+
+        Args:
+            image_wh: width and height of the images in pixels.
+
+        Returns:
+            width and height in pixels; those of this model when it is not resizable or nothing can go.
+        """
         card = self.card
         if not card.resizable or card.task != "detect":
-            return self
+            return card.input_size_wh
         content, step = fit(image_wh, card.input_size_wh).content_wh, max(card.strides)
         width, height = (
             min(full, -(-side // step) * step) for side, full in zip(content, card.input_size_wh, strict=True)
         )
-        return self if (width, height) == card.input_size_wh else self.resized((width, height))
+        return (width, height)
 
     def resized(self, size_wh: tuple[int, int]) -> "PortableModel":
         """The same network for an input of another size.
@@ -122,7 +134,7 @@ class PortableModel:
         if self.card.task != "detect":
             raise ModelError(f"model {self.name!r} is no detector: its input has one size")
         card = replace(self.card, input_size_wh=size_wh)
-        onnx = with_input_size(self.onnx, size_wh, head_shape(card))
+        onnx = with_input_size(self.onnx, size_wh, output_shape=head_shape(card))
         card = replace(card, sha256=hashlib.sha256(onnx).hexdigest())
         return PortableModel(folder=self.folder, card=card, onnx=onnx, facts=check_onnx(onnx, card))
 
@@ -132,7 +144,7 @@ class PortableModel:
 
         Args:
             folder: folder with `model.onnx` and `card.json`.
-            allow_restricted_licence: accept AGPL, GPL, non-commercial or unknown lineage.
+            allow_restricted_licence: accept AGPL, GPL, non-commercial and field-of-use lineage.
 
         Returns:
             the model, its bytes in memory.
@@ -168,7 +180,7 @@ class PortableModel:
             folder: where to write; must not hold a model yet.
             onnx: the ONNX file or its bytes.
             card: the card; its digest is filled in.
-            allow_restricted_licence: accept AGPL, GPL, non-commercial or unknown lineage.
+            allow_restricted_licence: accept AGPL, GPL, non-commercial and field-of-use lineage.
 
         Returns:
             the model as loaded back from the folder.

@@ -50,7 +50,7 @@ class Preprocessor:
         if self._box is None or self._box.image_wh != image_wh:
             self._box = fit(image_wh, (width, height), place=self._card.pad_place)
             self._canvas = np.full((height, width, 3), self._card.pad_value, dtype=np.uint8)
-        place_content(image, self._box, self._canvas, smooth=self._smooth)
+        place_content(image, self._box, canvas=self._canvas, smooth=self._smooth)
         batch = np.empty((1, 3, height, width), dtype=np.float32) if out is None else out
         planes = cv2.split(self._canvas)
         for channel, source in enumerate(self._source):

@@ -22,12 +22,14 @@ class Facing:
         sku: the SKU that belongs here.
         box_xyxy_px: the front product at full stock, in pixels of the planogram's camera picture.
         depth_count: products in the row at full stock.
+        stock_count: products booked for the row when the door opened; None when nobody counts.
     """
 
     facing_id: str
     sku: str
     box_xyxy_px: tuple[float, float, float, float]
     depth_count: int
+    stock_count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,14 @@ class Planogram:
         height_px: height of the camera picture.
         focal_px: focal length in pixels; None when the camera is not calibrated.
         facings: the places.
+        tilt_rad: how far the camera looks down; None when it is not calibrated.
     """
 
     width_px: int
     height_px: int
     focal_px: float | None
     facings: tuple[Facing, ...]
+    tilt_rad: float | None = None
 
     @staticmethod
     def load(path: Path) -> "Planogram":
@@ -60,13 +64,14 @@ class Planogram:
         value = read_json(path)
         try:
             camera = value["camera"]
-            focal = camera.get("focal_px")
+            focal, tilt = camera.get("focal_px"), camera.get("tilt_rad")
             facings = tuple(_facing(row) for row in value["facings"])
             return Planogram(
                 width_px=int(camera["width_px"]),
                 height_px=int(camera["height_px"]),
                 focal_px=float(focal) if focal is not None else None,
                 facings=facings,
+                tilt_rad=float(tilt) if tilt is not None else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CatalogError(
@@ -104,4 +109,11 @@ def _facing(row: dict[str, Any]) -> Facing:
     if not (x1 > x0 and y1 > y0):
         raise ValueError(f"facing {row.get('id')!r} has an empty box {row['box_xyxy_px']}")
     depth_count = int(row.get("depth_count", 1))
-    return Facing(facing_id=str(row["id"]), sku=str(row["sku"]), box_xyxy_px=(x0, y0, x1, y1), depth_count=depth_count)
+    stock = row.get("stock_count")
+    return Facing(
+        facing_id=str(row["id"]),
+        sku=str(row["sku"]),
+        box_xyxy_px=(x0, y0, x1, y1),
+        depth_count=depth_count,
+        stock_count=None if stock is None else int(stock),
+    )

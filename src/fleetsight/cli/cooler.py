@@ -98,7 +98,6 @@ def _suite(name: str, seed: int, sessions: int, scenario: str, size: str) -> Any
 
 
 def _engine(model: str, catalog: Path | None, skus: tuple[str, ...]) -> "Engine":
-    from fleetsight.accel.choose import open_session
     from fleetsight.accel.detector import Detector
     from fleetsight.accel.modelstore import find_model
     from fleetsight.apps.cooler.flow import Engine
@@ -109,8 +108,7 @@ def _engine(model: str, catalog: Path | None, skus: tuple[str, ...]) -> "Engine"
     settings = load()
     threads = settings.threads or None
     if model:
-        found = find_model(model, settings.models_dir)
-        detector = Detector(found, open_session(found, target=settings.target, threads=threads))
+        detector = Detector.open(find_model(model, settings.models_dir), settings.target, threads=threads)
     else:
         detector = load_detector(settings.target, threads)
     if skus:

@@ -52,23 +52,32 @@ class FrameTruth:
     hand_pixels: NDArray[np.int32]
 
 
+@dataclass(frozen=True)
+class _Instant:
+    """What is known while one frame is drawn; `full_px` grows with what is in hands."""
+
+    at_s: float
+    still: Still
+    full_px: dict[int, int]
+
+
 class Scene:
     """A session before its camera.
 
     Args:
         furniture: the still parts.
+        script: what happens.
         designs: catalog first.
         catalog_count: how many of them are in the catalog.
-        script: what happens.
         shutter_s: exposure time.
     """
 
     def __init__(
         self,
         furniture: Furniture,
-        designs: tuple[Design, ...],
         script: Script,
         *,
+        designs: tuple[Design, ...],
         catalog_count: int,
         shutter_s: float,
     ) -> None:
@@ -91,7 +100,7 @@ class Scene:
         phases = [(item, self.script.phase(item.item_id, at_s)) for item in self.script.items]
         still = self._still_for(tuple((i.item_id, p.pose) for i, p in phases if isinstance(p, Stay) and p.arm < 0))
         canvas = Canvas(still.canvas.rgb.copy(), still.canvas.owner.copy())
-        full = dict(still.full_px)
+        instant = _Instant(at_s, still, dict(still.full_px))
         busy: dict[int, list[tuple[int, Phase]]] = {}
         for item, phase in phases:
             if phase is not None and not (isinstance(phase, Stay) and phase.arm < 0):
@@ -99,10 +108,10 @@ class Scene:
         tracks = [track for track in self.script.arms if track.active(at_s)]
         hands = sorted(((track, track.hand(at_s)) for track in tracks), key=lambda p: -self._depth(p[1].grip_mm))
         for track, hand in hands:
-            self._draw_arm(canvas, still, (track, hand), [*busy.pop(track.arm, [])], at_s, full)
+            self._draw_arm(canvas, instant, (track, hand), busy.pop(track.arm, []))
         for loose in busy.values():
-            self._draw_items(canvas, still, loose, at_s, full)
-        return canvas, self._truth(canvas.owner, full)
+            self._draw_items(canvas, instant, loose)
+        return canvas, self._truth(canvas.owner, instant.full_px)
 
     def _depth(self, point: NDArray[np.float64]) -> float:
         return float(self.camera.depth(point)[0])
@@ -116,65 +125,43 @@ class Scene:
         return self._still
 
     def _draw_arm(
-        self,
-        canvas: Canvas,
-        still: Still,
-        visit: tuple[ArmTrack, HandPose],
-        items: list[tuple[int, Phase]],
-        at_s: float,
-        full: dict[int, int],
+        self, canvas: Canvas, instant: _Instant, visit: tuple[ArmTrack, HandPose], items: list[tuple[int, Phase]]
     ) -> None:
         track, hand = visit
         parts = pose_parts(hand, track.look, self.camera, arm=track.arm)
         self._shadow(canvas, parts, hand)
-        path = np.diff(self.camera.project([track.state(t)[0] for t in (at_s, at_s + self.shutter_s)]), axis=0)[0]
+        grips = [track.state(at_s)[0] for at_s in (instant.at_s, instant.at_s + self.shutter_s)]
+        path = np.diff(self.camera.project(grips), axis=0)[0]
         way = float(np.hypot(*path)) if np.isfinite(path).all() else 0.0
-        if way < SMEAR_LEAST_PX:
-            self._draw_hand(canvas, still, (parts, track, hand), items, at_s, full)
-            return
-        sharp = Canvas(canvas.rgb.copy(), canvas.owner.copy())
-        self._draw_hand(sharp, still, (parts, track, hand), items, at_s, full)
-        _smear(canvas, sharp, path)
-
-    def _draw_hand(
-        self,
-        canvas: Canvas,
-        still: Still,
-        posed: tuple[ArmParts, ArmTrack, HandPose],
-        items: list[tuple[int, Phase]],
-        at_s: float,
-        full: dict[int, int],
-    ) -> None:
-        parts, track, hand = posed
+        sharp = canvas if way < SMEAR_LEAST_PX else Canvas(canvas.rgb.copy(), canvas.owner.copy())
         split = self._depth(hand.grip_mm)
-        draw_parts(canvas, parts, split_mm=split, front=False)
-        self._draw_items(canvas, still, items, at_s, full)
+        draw_parts(sharp, parts, split_mm=split, front=False)
+        self._draw_items(sharp, instant, items)
         if track.thing is not None:
-            _draw_thing(canvas, track.thing, hand, self.camera, owner=THING_OWNER + track.arm)
-        draw_parts(canvas, parts, split_mm=split, front=True)
+            _draw_thing(sharp, track.thing, hand, self.camera, owner=THING_OWNER + track.arm)
+        draw_parts(sharp, parts, split_mm=split, front=True)
+        if sharp is not canvas:
+            _smear(canvas, sharp, path)
 
-    def _draw_items(
-        self, canvas: Canvas, still: Still, items: list[tuple[int, Phase]], at_s: float, full: dict[int, int]
-    ) -> None:
-        placed = [(item, pose_at(phase, at_s, self.script.arms)) for item, phase in items]
+    def _draw_items(self, canvas: Canvas, instant: _Instant, items: list[tuple[int, Phase]]) -> None:
+        placed = [(item, pose_at(phase, instant.at_s, self.script.arms)) for item, phase in items]
         placed.sort(key=lambda entry: -entry[1].z_mm)
+        still = instant.still
         for item, pose in placed:
             design = self.designs[self.script.items[item].design]
             region = box_px(self.camera, design, pose)
             if region is None:
                 continue
             where = np.s_[region[1] : region[3], region[0] : region[2]]
-            before = (canvas.rgb[where].copy(), canvas.owner[where].copy())
+            rgb, owner = canvas.rgb[where].copy(), canvas.owner[where].copy()
             draw_product(canvas, design, pose=pose, camera=self.camera, owner=item, gain=self.furniture.gain(pose))
             if pose.z_mm > 0.0:  # still inside: rails and neighbours may be nearer
-                height = design.size_mm[1]
-                middle = self._depth(np.array([pose.x_mm, pose.y_mm + height / 2, pose.z_mm]))
-                nearer = (still.depth_mm[where] < middle - 0.3 * design.size_mm[2]) & (
-                    still.canvas.owner[where] == before[1]
-                )
-                canvas.rgb[where][nearer] = before[0][nearer]
-                canvas.owner[where][nearer] = before[1][nearer]
-            full[item] = int(np.count_nonzero(canvas.owner[where] == item))
+                middle = self._depth(np.array([pose.x_mm, pose.y_mm + design.size_mm[1] / 2, pose.z_mm]))
+                nearer = still.depth_mm[where] < middle - 0.3 * design.size_mm[2]
+                nearer &= still.canvas.owner[where] == owner
+                canvas.rgb[where][nearer] = rgb[nearer]
+                canvas.owner[where][nearer] = owner[nearer]
+            instant.full_px[item] = int(np.count_nonzero(canvas.owner[where] == item))
 
     def _shadow(self, canvas: Canvas, parts: ArmParts, hand: HandPose) -> None:
         """Darken what lies below and behind the arm; light comes from the top front."""

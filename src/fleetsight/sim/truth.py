@@ -21,6 +21,9 @@ from fleetsight.sim.solids import gallery_pictures
 
 CURRENCY = "EUR"
 
+STOCK_ERROR_SHARE = 0.04
+"""Rows whose booked stock is off by one; our own choice, stock records of shops are often worse."""
+
 
 @dataclass(frozen=True)
 class TruthEvent:
@@ -111,9 +114,40 @@ def planogram_rows(plan: SessionPlan) -> dict[str, Any]:
         box = box_px(plan.camera, design, plan.shelf.slot_pose(index, 0))
         if box is not None:
             depth_count = len(facing.slots_z_mm)
-            facings.append({"id": facing.facing_id, "sku": design.sku, "box_xyxy_px": box, "depth_count": depth_count})
-    camera = {"width_px": plan.camera.width_px, "height_px": plan.camera.height_px, "focal_px": plan.camera.focal_px}
+            facings.append(
+                {
+                    "id": facing.facing_id,
+                    "sku": design.sku,
+                    "box_xyxy_px": box,
+                    "depth_count": depth_count,
+                    "stock_count": booked_stock(plan, index),
+                }
+            )
+    seen = plan.camera
+    camera = {
+        "width_px": seen.width_px,
+        "height_px": seen.height_px,
+        "focal_px": seen.focal_px,
+        "tilt_rad": seen.pitch_rad,
+    }
     return {"site": f"sim-{plan.suite}-{plan.seed}", "camera": camera, "facings": facings}
+
+
+def booked_stock(plan: SessionPlan, facing: int) -> int:
+    """Units that the books show for a row when the door opens: now and then they are wrong by one, as books are.
+
+    Args:
+        plan: the session.
+        facing: index of the row.
+
+    Returns:
+        The number, at least 0.
+    """
+    standing = sum(item.facing == facing and item.pose is not None for item in plan.script.items)
+    rng = np.random.default_rng([plan.optics_seed, facing, 7])
+    if rng.random() >= STOCK_ERROR_SHARE:
+        return standing
+    return max(0, standing + int(rng.choice([-1, 1])))
 
 
 def truth_rows(plan: SessionPlan, truth: Truth) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def detector_options(quality: str, *, seed: int, workers: int, threads: int) -> 
     """
     frames, validation, shard, steps, batch, every = {
         "smoke": (32, 16, 16, 30, 8, 15),
-        "default": (4096, 256, 64, 3600, 16, 300),
+        "default": (4096, 256, 64, 1800, 16, 300),
         "long": (49152, 1024, 64, 60000, 32, 2000),
     }[quality]
     loop = LoopPlan(
@@ -83,7 +83,8 @@ def detector_options(quality: str, *, seed: int, workers: int, threads: int) -> 
         batch=batch,
         learning_rate=2e-3,
         weight_decay=0.03,
-        warmup_steps=min(300, steps // 5),
+        warmup_steps=min(150, steps // 5),
+        average_decay=0.998,
         validate_every=every,
         seed=seed,
         threads=threads,

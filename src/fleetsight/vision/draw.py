@@ -64,7 +64,7 @@ def draw_text(image: Image, text: str, *, xy_px: tuple[int, int], colour: Colour
     cv2.putText(image, ascii_text, (x + 2, y), face, scale, ink, 1, cv2.LINE_AA)
 
 
-def draw_detections(image: Image, detections: Detections, names: Sequence[str]) -> Image:
+def draw_detections(image: Image, detections: Detections, *, names: Sequence[str]) -> Image:
     """A copy of the image with every detection drawn.
 
     Args:

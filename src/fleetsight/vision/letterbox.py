@@ -143,11 +143,11 @@ def letterbox(
     """
     box = fit(size_wh(check_image(image)), canvas_wh, place=place)
     canvas = np.full((canvas_wh[1], canvas_wh[0], 3), pad_value, dtype=np.uint8)
-    place_content(image, box, canvas, smooth=smooth)
+    place_content(image, box, canvas=canvas, smooth=smooth)
     return canvas, box
 
 
-def place_content(image: Image, box: Letterbox, canvas: Image, *, smooth: bool = False) -> None:
+def place_content(image: Image, box: Letterbox, *, canvas: Image, smooth: bool = False) -> None:
     """Resize an image straight into its place on a canvas; the padding is left as it is.
 
     Args:

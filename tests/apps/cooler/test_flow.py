@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fleetsight.accel.choose import open_session
 from fleetsight.accel.detector import Detector
-from fleetsight.accel.importer import import_onnx
+from fleetsight.accel.importer import ImportOptions, import_onnx
+from fleetsight.accel.labels import COCO
 from fleetsight.apps.cooler import report
 from fleetsight.apps.cooler.decide import Decision
 from fleetsight.apps.cooler.events import Kind, Role
@@ -28,8 +28,8 @@ TOLERANCE_S = 1.0
 def bottles(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
     store = tmp_path_factory.mktemp("models")
     weights = shared_dir / "models/yolox_nano.onnx"
-    model = import_onnx(weights, decoder="yolox", labels="coco", name="yolox-nano", store_dir=store)
-    return Engine.for_labels(Detector(model, open_session(model)), ("bottle",))
+    model = import_onnx(weights, ImportOptions("yolox-nano", "yolox", COCO), store_dir=store)
+    return Engine.for_labels(Detector.open(model), ("bottle",))
 
 
 @pytest.fixture(scope="module")

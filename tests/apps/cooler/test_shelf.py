@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from fleetsight.apps.cooler.audit import Lens, Shift, register, step_in_widths
+from fleetsight.apps.cooler.audit import Extent, Lens, row_step
 from fleetsight.apps.cooler.changes import Change, place_changes
 from fleetsight.apps.cooler.events import Kind
 from fleetsight.apps.cooler.identify import LabelIdentifier
-from tests.apps.cooler.drawn import FOCAL_PX, FRONT_WIDTHS, HEIGHT, RATE_HZ, WIDTH, DrawnShelf, print_of
+from tests.apps.cooler.drawn import FOCAL_PX, FRONT_WIDTHS, HEIGHT, RATE_HZ, WIDTH, DrawnShelf
 
 LENS = Lens(FOCAL_PX, WIDTH, HEIGHT)
 PITCH = 1.05
@@ -37,7 +37,7 @@ def test_a_row_that_steps_back_lost_as_many_as_the_pitches_it_stepped(count: int
     shelf.play(1.0)
     found = changes_of(shelf)
     assert [(c.kind, c.count) for c in found] == [(Kind.TAKE, count)]
-    assert found[0].step == pytest.approx(count, abs=0.3)
+    assert found[0].sure > 0.6
 
 
 def test_a_row_that_steps_forward_got_one_back() -> None:
@@ -85,31 +85,25 @@ def test_the_time_of_a_change_lies_where_the_hand_was() -> None:
     assert 0.9 <= change.gap.start_s <= change.gap.touched_s <= change.gap.end_s <= end_s + 0.3
 
 
-@pytest.mark.parametrize("scale", [0.8, 0.9, 1.0, 1.15])
-def test_registration_measures_size_and_shift_of_a_print(scale: float) -> None:
-    import cv2
+@pytest.mark.parametrize("tilt_rad", [0.0, 0.3, 0.8])
+@pytest.mark.parametrize("steps", [-2, -1, 0, 1, 2, 3])
+def test_a_row_step_is_found_wherever_the_row_stands(tilt_rad: float, steps: int) -> None:
+    lens = Lens(500.0, 640, 360, tilts_rad=(tilt_rad,))
+    extent = Extent(pitch=1.1, slimness=0.5)
+    for x, y in [(0.0, 0.1), (2.5, -0.8), (-2.0, 0.6)]:
+        boxes = []
+        for n in (0, steps):
+            foot = np.array([x, y, 12.0]) + n * extent.pitch * np.array([0.0, -np.sin(tilt_rad), np.cos(tilt_rad)])
+            scale = 500.0 / foot[2]
+            cx, base = 320 + scale * foot[0], 180 + scale * foot[1]
+            boxes.append(np.array([cx - scale / 2, base - 2 * scale, cx + scale / 2, base], dtype=np.float32))
+        found = row_step(boxes[0], boxes[1], lens=lens, extent=extent)
+        assert found.steps == steps
+        assert found.probability > 0.8
 
-    field = np.full((140, 120, 3), 190, dtype=np.uint8)
-    before, after = field.copy(), field.copy()
-    before[30:110, 36:84] = cv2.resize(print_of(5), (48, 80), interpolation=cv2.INTER_AREA)
-    width, height = round(48 * scale), round(80 * scale)
-    after[24 : 24 + height, 30 : 30 + width] = cv2.resize(print_of(5), (width, height), interpolation=cv2.INTER_AREA)
-    box = np.array([36, 30, 84, 110], dtype=np.float32)
-    shift = register(before.astype(np.float32), after.astype(np.float32), box_xyxy_px=box)
-    assert shift is not None
-    assert shift.scale == pytest.approx(scale, rel=0.03)
-    assert shift.dx_px == pytest.approx(30 + width / 2 - 60, abs=1.0)
-    assert shift.dy_px == pytest.approx(24 + height / 2 - 70, abs=1.0)
 
-
-def test_a_step_is_measured_in_widths_wherever_the_product_stands() -> None:
-    for x_mm, y_mm in [(0.0, 0.0), (300.0, 150.0), (-250.0, -100.0)]:
-        z0, z1, size = 1000.0, 1070.0, 66.0
-        at = [
-            (FOCAL_PX * x_mm / z + WIDTH / 2, FOCAL_PX * y_mm / z + HEIGHT / 2, FOCAL_PX * size / z) for z in (z0, z1)
-        ]
-        (cx, cy, w), (dx, dy, v) = at
-        box = np.array([cx - w / 2, cy - w, cx + w / 2, cy + w], dtype=np.float32)
-        along, aside = step_in_widths(Shift(v / w, dx - cx, dy - cy, 1.0), box, lens=LENS)
-        assert along == pytest.approx((z1 - z0) / size, abs=1e-3)
-        assert aside == pytest.approx(0.0, abs=1e-3)
+def test_a_hidden_edge_does_not_mislead_the_row_step() -> None:
+    lens = Lens(500.0, 640, 360, tilts_rad=(0.1,))
+    before = np.array([100.0, 100.0, 142.0, 184.0], dtype=np.float32)
+    neighbour_hides_a_third = before + np.array([14.0, 0.0, 0.0, 0.0], dtype=np.float32)
+    assert row_step(before, neighbour_hides_a_third, lens=lens, extent=Extent(1.1, 0.5)).steps == 0

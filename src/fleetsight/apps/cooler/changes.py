@@ -10,24 +10,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.apps.cooler.audit import MATCH_MIN, Lens, Shift, local_box, mean_picture, register, step_in_widths, unmoved
+from fleetsight.apps.cooler.audit import Lens, local_box, mean_picture, row_step, unmoved
 from fleetsight.apps.cooler.events import Kind
-from fleetsight.apps.cooler.identify import Extent, Identifier, Reading
+from fleetsight.apps.cooler.identify import Identifier, Reading
 from fleetsight.apps.cooler.shelf import SETTLE_S, Gap, Place, Run
 from fleetsight.vision.box import covered
 
-SAME_COSINE = 0.80
-"""Two views whose embeddings are closer than this show the same product."""
-STEP_MIN = 0.5
-"""A movement of less than half a row pitch is a product put down differently, not one taken."""
+SAME_COSINE = 0.93
+"""Two views whose embeddings are closer than this show the same product whatever the gallery says."""
+SAME_ODDS = 6.0
+"""Prior odds that what shows after a visit is of the SKU that showed before."""
+FALL_MIN = 0.08
+"""A product whose foot rises by this share of a width stands further back; one whose foot sinks by it stands in front."""
+HAND_MAX = 3
+"""Units that one visit empties a place of; more are counted as this many and doubted."""
+SEVERAL_SURE = 0.9
 REVEAL_SHARE = 0.45
 """A product that covers this much of a spot hides what stands behind."""
 ASIDE_MIN = 0.6
 """A product that went sideways by more than this share of its width was moved."""
-STEP_MAX = 4.6
-"""A hand takes four at most; what seems to move further is another print that happens to match."""
-STEP_SIGMA = 0.22
-"""Spread of the measured step in row pitches (rendered training sessions)."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,6 @@ class Change:
         sure: probability that kind and count are right given what was measured.
         gap: when.
         rule: the comparison that found it.
-        step: measured movement in row pitches, 0 when none was measured.
     """
 
     kind: Kind
@@ -52,7 +52,6 @@ class Change:
     sure: float
     gap: Gap
     rule: str
-    step: float = 0.0
 
     @property
     def box_xyxy_px(self) -> NDArray[np.float32]:
@@ -62,7 +61,9 @@ class Change:
         return self.place.box_xyxy_px if box is None else box
 
 
-def place_changes(place: Place, identifier: Identifier, *, lens: Lens, native_sku: str | None) -> list[Change]:
+def place_changes(
+    place: Place, identifier: Identifier, *, lens: Lens, native_sku: str | None, stock: int | None = None
+) -> list[Change]:
     """All changes of one place, in order of time.
 
     Args:
@@ -70,30 +71,48 @@ def place_changes(place: Place, identifier: Identifier, *, lens: Lens, native_sk
         identifier: names products.
         lens: the camera.
         native_sku: the SKU that belongs here by planogram, else the one that stood here first.
+        stock: units booked for the row when the door opened; None when nobody counts.
     Returns:
         The changes; empty when every view shows the same.
     """
     changes: list[Change] = []
+    left = stock
+    known: set[str | None] = {native_sku}
     for before, after, gap in zip(place.runs, place.runs[1:], place.gaps, strict=False):
+        if not gap.touched:  # nobody was there: light or a reflection changed
+            continue
         was, now = identifier.read(place, before), identifier.read(place, after)
-        if was is not None and now is not None and not same_product(was, now):
-            changes.extend(_replaced(place, (before, after), gap, readings=(was, now), native_sku=native_sku))
+        if was is not None and now is not None:
+            found = _both_present(place, (before, after), gap, readings=(was, now), view=(identifier, lens), known=known)
+        elif was is not None:
+            units = min(max(left or 1, 1), HAND_MAX) if native_sku == was.best else 1
+            sure = _presence(before, after) * (1.0 if units == 1 else SEVERAL_SURE)
+            found = [Change(Kind.TAKE, place, was, units, sure, gap, "place_emptied")]
+        elif now is not None:
+            found = [Change(Kind.PUT_BACK, place, now, 1, _presence(after, before), gap, "place_filled")]
         else:
-            changes.extend(_compare(place, (before, after), gap, identifier=identifier, lens=lens))
+            continue
+        changes.extend(found)
+        if was is not None:
+            known.add(was.best)
+        if left is not None:
+            left -= sum(c.count * {Kind.TAKE: 1, Kind.PUT_BACK: -1}.get(c.kind, 0) for c in found)
     return changes
 
 
-def _compare(place: Place, runs: tuple[Run, Run], gap: Gap, *, identifier: Identifier, lens: Lens) -> list[Change]:
-    before, after = runs
-    was, now = identifier.read(place, before), identifier.read(place, after)
-    if was is None and now is None:
-        return []
-    if now is None and was is not None:
-        return [Change(Kind.TAKE, place, was, 1, _presence(before, after), gap, "place_emptied")]
-    if was is None and now is not None:
-        return [Change(Kind.PUT_BACK, place, now, 1, _presence(after, before), gap, "place_filled")]
-    assert was is not None and now is not None, "the other cases have returned"
-    return _moved(place, runs, gap, reading=was, extent=identifier.extent(was.best), lens=lens)
+def _both_present(
+    place: Place,
+    runs: tuple[Run, Run],
+    gap: Gap,
+    *,
+    readings: tuple[Reading, Reading],
+    view: tuple[Identifier, Lens],
+    known: set[str | None],
+) -> list[Change]:
+    was, now = readings
+    if same_product(was, now):
+        return _moved(place, runs, gap, reading=was, view=view)
+    return _replaced(place, runs, gap, readings=readings, known=known)
 
 
 def without_reveals(changes: Sequence[Change], places: Sequence[Place]) -> list[Change]:
@@ -123,100 +142,57 @@ def _reveals(other: Place, change: Change) -> bool:
 
 
 def same_product(was: Reading, now: Reading) -> bool:
-    """Whether two readings are of one SKU.
+    """Whether the later view shows the SKU of the earlier one: the rows of a shelf are of one SKU, so doubt says yes.
 
     Args:
         was: the earlier reading.
         now: the later one.
     Returns:
-        True when their vectors or their SKUs agree.
+        False when another reading is SAME_ODDS times as probable, or when the vectors contradict.
     """
-    agree = sum(p * now.probabilities.get(sku, 0.0) for sku, p in was.probabilities.items() if sku is not None)
-    if was.vector is None or now.vector is None:
-        return agree > 0.25
-    cosine = float(was.vector @ now.vector)
-    return (cosine > SAME_COSINE and (was.best == now.best or agree > 0.15)) or (was.best == now.best and agree > 0.3)
-
-
-def measure(place: Place, before: Run, after: Run) -> Shift | None:
-    """Registration of two views, with the nearer product's print as the template: it shows more and finer detail.
-
-    Args:
-        place: where.
-        before: the earlier run, with a product.
-        after: the later run, with a product.
-    Returns:
-        The movement from before to after, None when nothing matches.
-    """
-    if before.box_xyxy_px is None or after.box_xyxy_px is None or not before.pictures or not after.pictures:
-        return None
-    first, second = mean_picture(before), mean_picture(after)
-    if unmoved(first, second, box_xyxy_px=local_box(before.box_xyxy_px, place.window_xyxy_px)):
-        return Shift(1.0, 0.0, 0.0, 1.0)
-    there = register(first, second, box_xyxy_px=local_box(before.box_xyxy_px, place.window_xyxy_px))
-    if there is not None and there.scale < 1.0 and there.score >= MATCH_MIN:
-        return there
-    back = register(second, first, box_xyxy_px=local_box(after.box_xyxy_px, place.window_xyxy_px))
-    if back is None or (there is not None and back.score < min(there.score, MATCH_MIN)):
-        return there
-    return Shift(1 / back.scale, -back.dx_px, -back.dy_px, back.score)
+    if was.vector is not None and now.vector is not None and float(was.vector @ now.vector) > SAME_COSINE:
+        return True
+    others = max((p for sku, p in now.probabilities.items() if sku != was.best), default=0.0)
+    return SAME_ODDS * now.probabilities.get(was.best, 0.0) >= others
 
 
 def _moved(
-    place: Place, runs: tuple[Run, Run], gap: Gap, *, reading: Reading, extent: Extent, lens: Lens
+    place: Place, runs: tuple[Run, Run], gap: Gap, *, reading: Reading, view: tuple[Identifier, Lens]
 ) -> list[Change]:
+    """The same product shows in both views: nothing happened, or the row stepped."""
     before, after = runs
-    assert before.box_xyxy_px is not None and after.box_xyxy_px is not None, "both runs have a product"
-    shift = measure(place, before, after)
-    if shift is None or shift.score < MATCH_MIN:
-        shift = _box_shift(before.box_xyxy_px, after.box_xyxy_px)
-        rule, trust = "row_step_by_box", 0.8
-    else:
-        rule, trust = "row_step_by_print", 1.0
-    x0, y0, x1, y1 = (float(v) for v in before.box_xyxy_px)
-    width_px = max(x1 - x0, (y1 - y0) * extent.slimness)
-    along, aside = step_in_widths(shift, before.box_xyxy_px, lens=lens, width_px=width_px)
-    step = along / extent.pitch
-    count = round(abs(step))
-    if abs(step) > STEP_MAX:
+    assert before.box_xyxy_px is not None, "both runs have a product"
+    assert after.box_xyxy_px is not None, "both runs have a product"
+    if before.pictures and after.pictures:
+        box = local_box(before.box_xyxy_px, place.window_xyxy_px)
+        if unmoved(mean_picture(before), mean_picture(after), box_xyxy_px=box):
+            return []
+    identifier, lens = view
+    extent = identifier.extent(reading.best)
+    step = row_step(before.box_xyxy_px, after.box_xyxy_px, lens=lens, extent=extent)
+    if step.steps == 0:
+        if abs(step.aside) > ASIDE_MIN:
+            return [Change(Kind.MOVE, place, reading, 1, 0.8 * step.probability, gap, "moved_sideways")]
         return []
-    if abs(step) < STEP_MIN:
-        if abs(aside) > ASIDE_MIN:
-            return [Change(Kind.MOVE, place, reading, 1, 0.8 * trust, gap, "moved_sideways", step)]
-        return []
-    off = abs(abs(step) - count) / STEP_SIGMA
-    sure = trust * float(np.exp(-0.5 * max(0.0, off - 1.0) ** 2)) * (1.0 if count == 1 else 0.93)
-    kind = Kind.TAKE if step > 0 else Kind.PUT_BACK
-    return [Change(kind, place, reading, max(1, count), sure, gap, rule, step)]
+    kind = Kind.TAKE if step.steps > 0 else Kind.PUT_BACK
+    return [Change(kind, place, reading, abs(step.steps), step.probability, gap, "row_step")]
 
 
 def _replaced(
-    place: Place, runs: tuple[Run, Run], gap: Gap, *, readings: tuple[Reading, Reading], native_sku: str | None
+    place: Place, runs: tuple[Run, Run], gap: Gap, *, readings: tuple[Reading, Reading], known: set[str | None]
 ) -> list[Change]:
-    """Another product is in front: put before the old one, revealed behind it, or swapped for it."""
+    """Another product is in front: put before the old one, or revealed behind it."""
     before, after = runs
-    assert before.box_xyxy_px is not None and after.box_xyxy_px is not None, "both runs have a product"
+    assert before.box_xyxy_px is not None, "both runs have a product"
+    assert after.box_xyxy_px is not None, "both runs have a product"
+    was, now = readings
     width = float(before.box_xyxy_px[2] - before.box_xyxy_px[0])
     fall = float(after.box_xyxy_px[3] - before.box_xyxy_px[3]) / max(width, 1.0)
-    was, now = readings
-    stands_before = fall > 0.12
-    gone = Change(Kind.TAKE, place, was, 1, 0.85, gap, "replaced")
-    came = Change(Kind.PUT_BACK, place, now, 1, 0.85, gap, "replaced")
-    if was.best != native_sku and now.best == native_sku and fall < 0.05:
-        return [gone]
-    if stands_before:
-        return [came]
-    return [gone, came]
+    if fall < -FALL_MIN or (now.best in known and fall < FALL_MIN):
+        return [Change(Kind.TAKE, place, was, 1, 0.85, gap, "revealed_another")]
+    return [Change(Kind.PUT_BACK, place, now, 1, 0.85, gap, "put_before_another")]
 
 
 def _presence(with_product: Run, without: Run) -> float:
     """How clearly one run shows a product and the other none."""
     return min(with_product.seen / max(with_product.frames, 1), 1.0 - without.seen / max(without.frames, 1), 0.99)
-
-
-def _box_shift(before: NDArray[np.float32], after: NDArray[np.float32]) -> Shift:
-    heights = float(after[3] - after[1]) / max(float(before[3] - before[1]), 1.0)
-    widths = float(after[2] - after[0]) / max(float(before[2] - before[0]), 1.0)
-    scale = heights if abs(np.log(heights)) < abs(np.log(widths)) else widths
-    centre = (after[:2] + after[2:] - before[:2] - before[2:]) / 2
-    return Shift(scale=max(scale, 0.05), dx_px=float(centre[0]), dy_px=float(centre[1]), score=0.0)

@@ -13,7 +13,8 @@ from fleetsight.apps.cooler.metrics import Outcome
 from fleetsight.apps.cooler.score import compare, settle_rendered
 from fleetsight.catalog.sku import Catalog
 from fleetsight.money import Money
-from fleetsight.sim.session import plan_session, session_truth
+from fleetsight.sim.session import plan_session
+from fleetsight.sim.truth import session_truth
 
 SESSIONS: tuple[tuple[str, int], ...] = (
     ("basic", 71),

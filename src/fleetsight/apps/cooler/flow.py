@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from fleetsight.accel.detector import Detector
 from fleetsight.accel.embedder import Embedder
-from fleetsight.apps.cooler.audit import Lens
+from fleetsight.apps.cooler.audit import Extent, Lens
 from fleetsight.apps.cooler.basket import fold_basket
-from fleetsight.apps.cooler.changes import place_changes, without_reveals
+from fleetsight.apps.cooler.changes import Change, place_changes, without_reveals
 from fleetsight.apps.cooler.decide import Decision, Doubt, confidence_of, decide, doubt_of, load_calibration
 from fleetsight.apps.cooler.events import Event, Role
-from fleetsight.apps.cooler.identify import Extent, GalleryIdentifier, Identifier, LabelIdentifier
+from fleetsight.apps.cooler.identify import GalleryIdentifier, Identifier, LabelIdentifier
 from fleetsight.apps.cooler.rules import SessionFacts, events_of
 from fleetsight.apps.cooler.shelf import Place, ShelfReader
 from fleetsight.catalog.gallery import build_gallery
@@ -208,16 +208,14 @@ def settle(
     with _Stopwatch(stages_s, "decide"):
         width, height = watched.size
         places = watched.shelf.finish() if watched.shelf is not None else []
-        focal = planogram.focal_for(width) if planogram is not None else None
-        lens = Lens.assumed(width, height) if focal is None else Lens(focal, width, height)
-        native = natives(places, planogram, engine.identifier, size=watched.size)
-        changes = [
-            change
-            for place in places
-            for change in place_changes(place, engine.identifier, lens=lens, native_sku=native.get(place.place_id))
-        ]
+        lens = lens_of(planogram, size=(width, height))
+        rows = rows_of(places, planogram, engine.identifier, size=watched.size)
+        changes: list[Change] = []
+        for place in places:
+            sku, stock = rows.get(place.place_id, (None, None))
+            changes += place_changes(place, engine.identifier, lens=lens, native_sku=sku, stock=stock)
         changes = without_reveals(changes, places)
-        events = events_of(changes, SessionFacts(role=role, native=native))
+        events = events_of(changes, SessionFacts(role=role, native={key: sku for key, (sku, _) in rows.items()}))
         basket = {} if role is Role.RESTOCK else fold_basket(events)
         unexplained = watched.shelf.look.unexplained([p.window_xyxy_px for p in places]) if watched.shelf else 0.0
         doubt = doubt_of(
@@ -285,10 +283,27 @@ def _watch(reader: ClipReader, engine: Engine, stages_s: dict[str, float]) -> _W
             last_s = watched.end_s = at_s
 
 
-def natives(
+def lens_of(planogram: Planogram | None, *, size: tuple[int, int]) -> Lens:
+    """The camera: as the planogram calibrates it, else a usual one of unknown tilt.
+
+    Args:
+        planogram: None when unknown.
+        size: width and height of the clip.
+    Returns:
+        The pinhole for pictures of that size.
+    """
+    focal = planogram.focal_for(size[0]) if planogram is not None else None
+    if planogram is None or focal is None:
+        return Lens.assumed(*size)
+    if planogram.tilt_rad is None:
+        return Lens(focal, *size)
+    return Lens(focal, *size, tilts_rad=(planogram.tilt_rad,))
+
+
+def rows_of(
     places: Sequence[Place], planogram: Planogram | None, identifier: Identifier, *, size: tuple[int, int]
-) -> dict[int, str | None]:
-    """The SKU that belongs to each place: by planogram where it has a facing, else what stood there first.
+) -> dict[int, tuple[str | None, int | None]]:
+    """What belongs to each place: by planogram where it has a facing, else what stood there first.
 
     Args:
         places: as read.
@@ -296,21 +311,21 @@ def natives(
         identifier: names products.
         size: width and height of the clip.
     Returns:
-        SKU by place_id; places where nothing stood at first have none.
+        SKU and booked stock by place_id; places where nothing stood at first have none.
     """
     boxes: NDArray[np.float32] = planogram.boxes_for(*size) if planogram is not None else np.zeros((0, 4), np.float32)
-    native: dict[int, str | None] = {}
+    rows: dict[int, tuple[str | None, int | None]] = {}
     for place in places:
         if len(boxes) and planogram is not None:
             overlap = iou(place.box_xyxy_px[None], boxes)[0]
             best = int(overlap.argmax())
             if overlap[best] >= NATIVE_IOU:
-                native[place.place_id] = planogram.facings[best].sku
+                rows[place.place_id] = (planogram.facings[best].sku, planogram.facings[best].stock_count)
                 continue
         if len(place.runs) > 1:
             reading = identifier.read(place, place.runs[0])
-            native[place.place_id] = reading.best if reading is not None else None
-    return native
+            rows[place.place_id] = (reading.best if reading is not None else None, None)
+    return rows
 
 
 def degradation(summary: DecodeSummary, health: PictureHealth) -> tuple[str, ...]:

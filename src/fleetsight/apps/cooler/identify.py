@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetsight.accel.embedder import Embedder
-from fleetsight.apps.cooler.audit import product_pictures
+from fleetsight.apps.cooler.audit import Extent, product_pictures
 from fleetsight.apps.cooler.shelf import Place, Run
 from fleetsight.catalog.gallery import Gallery
 
@@ -34,19 +34,6 @@ class Reading:
     def best(self) -> str | None:
         """The most probable SKU; None when the product is not in the catalog."""
         return next(iter(self.probabilities))
-
-
-@dataclass(frozen=True)
-class Extent:
-    """Proportions of a product as it stands.
-
-    Attributes:
-        pitch: distance to the next one of its row, in units of its width.
-        slimness: width over height; 0 when unknown.
-    """
-
-    pitch: float = 1.05
-    slimness: float = 0.0
 
 
 class Identifier(Protocol):

@@ -21,8 +21,7 @@ def load_detector(target: str = "auto", threads: int | None = None) -> Detector:
     Returns:
         The detector, shared by all callers with the same arguments.
     """
-    model = bundled_model(DETECTOR)
-    return Detector(model, open_session(model, target=target, threads=threads))
+    return Detector.open(bundled_model(DETECTOR), target, threads=threads)
 
 
 @cache

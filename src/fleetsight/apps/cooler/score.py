@@ -16,8 +16,8 @@ from fleetsight.apps.cooler.models import load_detector, load_embedder
 from fleetsight.catalog.planogram import Planogram
 from fleetsight.catalog.sku import Catalog
 from fleetsight.errors import Error
-from fleetsight.sim.scenarios import SCENARIOS
-from fleetsight.sim.session import SessionPlan, plan_session, render, session_truth, write_side_files
+from fleetsight.sim.session import SCENARIOS, SessionPlan, plan_session, render
+from fleetsight.sim.truth import session_truth, write_side_files
 from fleetsight.video.encode import write_clip
 
 SESSIONS_MAX = 100_000

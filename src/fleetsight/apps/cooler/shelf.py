@@ -29,6 +29,8 @@ WINDOW_GROW = 0.35
 PICTURES_MAX = 8
 PICTURE_EVERY_S = 0.10
 MATCH_IOU = 0.3
+CONTAINED_SHARE = 0.6
+"""A product that was half hidden and comes into full view has a box that contains this much of the old one."""
 CANDIDATE_IOU = 0.6
 OWNED_SHARE = 0.5
 """A detection that shares more than this with a place (of either area) belongs to it and founds no other."""
@@ -110,6 +112,7 @@ class Gap:
         end_s: first calm frame after.
         left_s: last time a product was seen where the earlier one stood, start_s at least.
         rested_s: first time from which on a product was seen where the later one stands, end_s at most.
+        touched: whether a hand or arm was there at all.
     """
 
     start_s: float
@@ -117,6 +120,7 @@ class Gap:
     end_s: float
     left_s: float
     rested_s: float
+    touched: bool = True
 
 
 @dataclass
@@ -269,7 +273,14 @@ class ShelfReader:
         start_s, end_s = place.unresolved_s, pending.start_s
         left_s, rested_s = _sighted(place._sightings, place.runs[-1].box_xyxy_px, pending.box_xyxy_px)
         place.gaps.append(
-            Gap(start_s, touched_s, end_s, left_s=max(start_s, left_s), rested_s=min(max(start_s, rested_s), end_s))
+            Gap(
+                start_s,
+                touched_s,
+                end_s,
+                left_s=min(max(start_s, left_s), end_s),
+                rested_s=min(max(start_s, rested_s), end_s),
+                touched=place._touched_s >= 0.0,
+            )
         )
         place.runs.append(pending)
         place._pending, place.unresolved_s = None, None
@@ -281,20 +292,13 @@ class ShelfReader:
             run.keep(at_s, image[y0:y1, x0:x1].copy())
 
     def _match(self, products: Detections) -> dict[int, int]:
-        """Best detection of each place, one to one, by IoU."""
+        """Best detection of each place, one to one: by IoU, then by which one contains the place's box."""
         if not self.places or not len(products):
             return {}
         boxes = np.stack([place.box_xyxy_px for place in self.places])
-        overlap = iou(boxes, products.boxes_xyxy_px)
         owner: dict[int, int] = {}
-        used: set[int] = set()
-        for flat in np.argsort(-overlap, axis=None, kind="stable"):
-            i, j = divmod(int(flat), overlap.shape[1])
-            if overlap[i, j] < MATCH_IOU:
-                break
-            if i not in owner and j not in used:
-                owner[i] = j
-                used.add(j)
+        _pair(iou(boxes, products.boxes_xyxy_px), MATCH_IOU, owner)
+        _pair(covered(boxes, products.boxes_xyxy_px), CONTAINED_SHARE, owner)
         return owner
 
     def _propose(self, image: Image, products: Detections, hands: NDArray[np.float32], at_s: float) -> None:
@@ -361,6 +365,17 @@ class ShelfReader:
         over = np.maximum(covered(known, boxes_xyxy_px), covered(boxes_xyxy_px, known).T).max(axis=0)
         outside: NDArray[np.bool_] = over < OWNED_SHARE
         return outside
+
+
+def _pair(overlap: NDArray[np.float32], least: float, owner: dict[int, int]) -> None:
+    """Add the best free pairs of rows and columns to `owner`, greatest overlap first."""
+    used = set(owner.values())
+    rows, columns = np.nonzero(overlap >= least)
+    order = np.argsort(-overlap[rows, columns], kind="stable")
+    for i, j in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+        if i not in owner and j not in used:
+            owner[i] = j
+            used.add(j)
 
 
 def cover_share(boxes_xyxy_px: NDArray[np.float32], covers_xyxy_px: NDArray[np.float32]) -> NDArray[np.float32]:

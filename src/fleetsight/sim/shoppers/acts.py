@@ -13,6 +13,8 @@ THINGS = (
     Thing("bag", (240.0, 280.0, 70.0), (196, 164, 116), (150, 118, 78)),
     Thing("bag", (220.0, 250.0, 60.0), (40, 96, 70), (220, 224, 210)),
 )
+TOGETHER_SHARE = 0.3
+"""Of reaches that take nothing: the next act begins while they go on, another person's hand beside it."""
 
 
 def plain_take(stage: Stage, at_s: float, *, manner: Manner | None = None, avoid: tuple[int, ...] = ()) -> float:
@@ -70,7 +72,10 @@ def maybe_distract(stage: Stage, at_s: float, share: float | None = None) -> flo
     if stage.rng.random() >= chance:
         return at_s
     thing = THINGS[int(stage.rng.integers(len(THINGS)))] if stage.rng.random() < 0.3 else None
-    return touch(stage, at_s, manner=Manner(thing=thing)) + stage.gap()
+    gone_s = touch(stage, at_s, manner=Manner(thing=thing))
+    if stage.rng.random() < TOGETHER_SHARE:
+        return at_s + float(stage.rng.uniform(0.2, 0.8)) * (gone_s - at_s)
+    return gone_s + stage.gap()
 
 
 def end(stage: Stage) -> Script:

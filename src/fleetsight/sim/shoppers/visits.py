@@ -117,7 +117,7 @@ class Visit:
         room = stage.shelf.ceiling_mm(row.shelf) - stage.shelf.boards_y_mm[row.shelf]
         room -= max(stage.designs[item.design].size_mm[1] for item in items)
         lift = min(stage.knobs.shopper.lift_mm.draw(stage.rng), 0.7 * room)
-        self._move(grip + (0.0, lift, -14.0), bow=False, least_s=0.16)
+        self._move(np.add(grip, (0.0, lift, -14.0)), bow=False, least_s=0.16)
         for design in dict.fromkeys(item.design for item in items):
             same = [item for item in items if item.design == design]
             known = design < stage.catalog_count
@@ -176,7 +176,7 @@ class Visit:
         grip = base - Pose(0.0, 0.0, 0.0, yaw_rad=turned.yaw_rad).rotation @ np.asarray(held.offset_mm)
         self.spin_rad, self.tilt_rad = 0.3 * pose.yaw_rad, 0.0
         inward_s = self.at_s
-        self._move(grip + (0.0, 16.0, -26.0))
+        self._move(np.add(grip, (0.0, 16.0, -26.0)))
         self._close_windows(0.5 * (inward_s + self.at_s))  # carried over without a look
         self.holding, self.held = [], {}
         self._move(grip, bow=False, least_s=0.16)
@@ -193,7 +193,7 @@ class Visit:
         event = Event(kind, item.design if known else -1, 1, rest_s, (inward_s, rest_s), (item.item_id,), facing)
         self.pending.append((event, item, ended if held.from_s == self.keys[0].at_s else None))
         self._wait(0.12, open_share=0.6)
-        self._move(grip + (0.0, 4.0, -70.0), bow=False, open_share=0.7, least_s=SETTLE_S)
+        self._move(np.add(grip, (0.0, 4.0, -70.0)), bow=False, open_share=0.7, least_s=SETTLE_S)
 
     def touch(self, facing: int, *, reach_share: float = 1.0) -> None:
         """Reach to a product and leave it where it is.
@@ -299,9 +299,10 @@ class Visit:
     ) -> None:
         last = self.keys[-1]
         way = float(np.linalg.norm(point - np.asarray(last.grip_mm)))
-        pace = min(1.0, 1.0 / self.peak_m_s) if self.peak_m_s > 1.0 else 1.0
-        duration = max(least_s * pace, PEAK_OVER_MEAN * way / (self.peak_m_s * 1000.0))
         bend = self._bend(np.asarray(last.grip_mm), point, way) if bow else np.zeros(3)
+        longest = max(way, 0.8 * float(np.hypot(way, np.pi * np.linalg.norm(bend))))  # the bend makes the path longer
+        pace = min(1.0, 1.0 / self.peak_m_s)
+        duration = max(least_s * pace, PEAK_OVER_MEAN * longest / (self.peak_m_s * 1000.0))
         self.at_s += duration
         self._key(point, last.open_share if open_share is None else open_share, bend)
 

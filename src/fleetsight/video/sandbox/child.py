@@ -33,7 +33,7 @@ ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_AREN
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one clip may cost. The first six bound the child process, the last two the clip itself.
+    """What one clip may cost: memory, time and descriptors of the decoder process, then size, rate and length of the clip.
 
     Attributes:
         ram_bytes: address space of the child; about 300 MB of it are libraries.
