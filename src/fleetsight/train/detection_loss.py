@@ -21,11 +21,13 @@ class LossWeights:
         edge: of the absolute edge error, measured in eighths of the smaller side (small products count as much as
             large ones; the events downstream are decided by shifts of one pixel).
         score: of the cross-entropy on scores.
+        classes: of the positives of each class; empty means equal. A frame holds dozens of products and rarely a hand.
     """
 
     overlap: float = 5.0
     edge: float = 1.5
     score: float = 1.0
+    classes: tuple[float, ...] = ()
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
@@ -64,8 +66,11 @@ def detection_loss(
     raw = raw.float()
     boxes, logits = decode_boxes(raw, centres, strides), raw[..., 4:]
     found = assign(logits.detach().sigmoid(), boxes.detach(), centres, truth=truth)
-    total_weight = found.weight.sum().clamp(min=1.0)
+    of_class = logits.new_tensor(weights.classes or (1.0,) * logits.shape[-1])
+    cell_weight = (found.scores * of_class).sum(dim=-1)
+    total_weight = cell_weight.sum().clamp(min=1.0)
     entropy = functional.binary_cross_entropy_with_logits(logits, found.scores, reduction="none")
+    entropy = entropy * torch.where(found.scores > 0, of_class, 1.0)
     if truth.ignore.shape[1]:
         # What a judged box covers is judged, whatever lies hidden behind it.
         blind = cells_inside(centres, truth.ignore).any(dim=1) & ~found.positive
@@ -78,7 +83,7 @@ def detection_loss(
     predicted = boxes[found.positive]
     batch_index = found.positive.nonzero()[:, 0]
     true = truth.boxes[batch_index, found.owner[found.positive]]
-    weight = found.weight[found.positive]
+    weight = cell_weight[found.positive]
     overlap_loss = ((1 - giou(predicted, true)) * weight).sum() / total_weight
     smaller_side = (true[:, 2:] - true[:, :2]).amin(dim=-1, keepdim=True).clamp(min=8.0)
     error = (predicted - true) / smaller_side * 8.0

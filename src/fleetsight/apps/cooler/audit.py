@@ -18,17 +18,22 @@ ROW_STEPS = np.round(np.arange(-4.2, 4.21, 0.1), 1)
 STEP_NUMBERS = np.arange(-4, 5)
 STEP_SLACK = 0.2
 """Products stand up to a fifth of a pitch off: gaps of 3 to 10 mm and a hand's error."""
-STEP_PRIOR = np.array([0.002, 0.01, 0.04, 0.3, 1.0, 0.3, 0.04, 0.01, 0.002])
-"""How often a touched row steps by -4 … 4 (our own choice; most touches take one or nothing)."""
-EDGE_SIGMA_PX = 1.1
+STEP_PRIOR = np.array([0.002, 0.01, 0.05, 0.3, 0.4, 0.3, 0.05, 0.01, 0.002])
+"""How often a touched row that looks changed has stepped by -4 … 4 (our own choice)."""
+EDGE_SIGMA_PX = 0.9
 """Error of a mean detection edge in a picture 640 px wide."""
-EDGE_SIGMA_SHARE = 0.02
+EDGE_SIGMA_SHARE = 0.01
 EDGE_LOSS_MAX = 4.0
 """An edge that is off by more sigmas is hidden, not wrong."""
 UNMOVED_MIN = 0.965
 """A print that moved by 2 px correlates with itself below this; noise and compression leave 0.98 and more."""
 TILTS_RAD = (0.0, 0.2, 0.45, 0.7, 0.95)
 """Tilts tried when the camera is not calibrated: from a level camera to one above the door."""
+PRINT_WEIGHT = 14.0
+"""Loss of a correlation of 0 against 1, in sigmas of edges."""
+PRINT_SEARCH_PX = 2
+PRINT_UNSEEN = 0.5
+"""Correlation assumed where a step would lie outside of the window."""
 HFOV_DEFAULT_DEG = 62.0
 """Horizontal field of view assumed without calibration; an error of 20 % scales the step by about as much."""
 
@@ -76,16 +81,33 @@ class Extent:
     slimness: float = 0.0
 
 
-def mean_picture(run: Run) -> NDArray[np.float32]:
+def mean_picture(run: Run) -> NDArray[np.float32] | None:
     """Mean of a run's pictures: less noise than one frame.
 
     Args:
-        run: a run with at least one picture.
+        run: a calm view.
     Returns:
-        (h, w, 3) float32, 0-255.
+        (h, w, 3) float32, 0-255; None when the run kept no picture.
     """
+    if not run.pictures:
+        return None
     mean: NDArray[np.float32] = np.mean(np.stack(run.pictures).astype(np.float32), axis=0, dtype=np.float32)
     return mean
+
+
+@dataclass(frozen=True)
+class View:
+    """A calm view of a place.
+
+    Attributes:
+        box_xyxy_px: (4,) its product, in pixels of the frame.
+        picture: (h, w, 3) float32 mean picture of the window, None when there is none.
+        window_xyxy_px: (4,) the window in the frame.
+    """
+
+    box_xyxy_px: NDArray[np.float32]
+    picture: NDArray[np.float32] | None
+    window_xyxy_px: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -104,37 +126,62 @@ class RowStep:
 
 
 def row_step(
-    before_xyxy_px: NDArray[np.float32], after_xyxy_px: NDArray[np.float32], *, lens: Lens, extent: Extent
+    before: View, after: View, *, lens: Lens, extent: Extent
 ) -> RowStep:
-    """Explain two boxes of one place as a row that went back or came forward by whole pitches.
+    """Explain two views of one place as a row that went back or came forward by whole pitches.
 
     A product w pixels wide at distance Z shows its base at W/w * (x, y, f); one pitch further it lies on the line of the row,
     which the camera's tilt gives. Each of the four edges votes with a bounded loss, because boards, rails and neighbours hide
-    some of them.
+    some of them; the print, put where each number of steps would show it, votes by its correlation.
 
     Args:
-        before_xyxy_px: (4,) box of the earlier product.
-        after_xyxy_px: (4,) box of the later one.
+        before: the earlier view.
+        after: the later view of the same window.
         lens: the camera.
         extent: proportions of the product.
     Returns:
         The most probable number of steps.
     """
-    best: tuple[float, NDArray[np.float64]] | None = None
+    was, now = before.box_xyxy_px, after.box_xyxy_px
+    sigma = EDGE_SIGMA_PX * lens.width_px / 640 + EDGE_SIGMA_SHARE * float(was[2] - was[0])
+    best: NDArray[np.float64] | None = None
     for tilt_rad in lens.tilts_rad:
-        predicted = _row_boxes(before_xyxy_px, lens, tilt_rad, extent=extent)
-        sigma = EDGE_SIGMA_PX * lens.width_px / 640 + EDGE_SIGMA_SHARE * float(before_xyxy_px[2] - before_xyxy_px[0])
-        off = np.minimum(np.abs(predicted - after_xyxy_px.astype(np.float64)) / sigma, EDGE_LOSS_MAX).sum(axis=1)
+        predicted = _row_boxes(was, lens, tilt_rad, extent=extent)
+        off = np.minimum(np.abs(predicted - now.astype(np.float64)) / sigma, EDGE_LOSS_MAX).sum(axis=1)
         losses = np.array([off[np.abs(ROW_STEPS - n) <= STEP_SLACK + 1e-9].min() for n in STEP_NUMBERS])
-        if best is None or losses.min() < best[0]:
-            best = (float(losses.min()), losses)
+        losses += PRINT_WEIGHT * (1.0 - _print_votes(before, after, predicted))
+        if best is None or losses.min() < best.min():
+            best = losses
     assert best is not None, "a lens has a tilt"
-    weights = np.exp(-best[1]) * STEP_PRIOR
+    weights = np.exp(best.min() - best) * STEP_PRIOR
     weights /= weights.sum()
     choice = int(weights.argmax())
-    width = max(1.0, float(before_xyxy_px[2] - before_xyxy_px[0]))
-    aside = float(after_xyxy_px[0] + after_xyxy_px[2] - before_xyxy_px[0] - before_xyxy_px[2]) / 2 / width
+    aside = float(now[0] + now[2] - was[0] - was[2]) / 2 / max(1.0, float(was[2] - was[0]))
     return RowStep(int(STEP_NUMBERS[choice]), float(weights[choice]), aside)
+
+
+def _print_votes(before: View, after: View, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Correlation of the earlier print with the later picture at each number of steps, (9,) in [0, 1]."""
+    votes = np.full(len(STEP_NUMBERS), PRINT_UNSEEN)
+    if before.picture is None or after.picture is None:
+        return votes
+    origin = np.tile(before.window_xyxy_px[:2], 2)
+    x0, y0, x1, y1 = np.rint(before.box_xyxy_px - origin).astype(int)
+    template = before.picture[max(0, y0) : y1, max(0, x0) : x1]
+    if min(template.shape[:2]) < 8 or float(template.std()) < 4.0:
+        return votes
+    for index, number in enumerate(STEP_NUMBERS):
+        box = predicted[int(np.argmin(np.abs(ROW_STEPS - number)))] - origin
+        size = np.rint([box[2] - box[0], box[3] - box[1]]).astype(int)
+        left, top = np.rint(box[:2]).astype(int) - PRINT_SEARCH_PX
+        field = after.picture[
+            max(0, top) : top + size[1] + 2 * PRINT_SEARCH_PX, max(0, left) : left + size[0] + 2 * PRINT_SEARCH_PX
+        ]
+        if min(size) < 8 or field.shape[0] < size[1] or field.shape[1] < size[0]:
+            continue
+        sized = cv2.resize(template, (int(size[0]), int(size[1])), interpolation=cv2.INTER_LINEAR)
+        votes[index] = max(0.0, float(cv2.matchTemplate(field, sized, cv2.TM_CCOEFF_NORMED).max()))
+    return votes
 
 
 def _row_boxes(
@@ -159,18 +206,19 @@ def _row_boxes(
     return np.asarray(np.concatenate([feet, feet], axis=1) + scale[:, None] * edges, dtype=np.float64)
 
 
-def unmoved(before: NDArray[np.float32], after: NDArray[np.float32], *, box_xyxy_px: NDArray[np.float32]) -> bool:
-    """Whether two views show the same print at the same spot; much cheaper than a registration.
+def unmoved(before: View, after: View) -> bool:
+    """Whether two views show the same print at the same spot.
 
     Args:
-        before: (h, w, 3) float32 window.
-        after: (h, w, 3) float32 window, same size.
-        box_xyxy_px: (4,) the product in `before`, in pixels of the window.
+        before: the earlier view.
+        after: the later view of the same window.
     Returns:
         True when the correlation without any movement is above UNMOVED_MIN.
     """
-    x0, y0, x1, y1 = (round(float(v)) for v in box_xyxy_px)
-    first, second = before[y0:y1, x0:x1], after[y0:y1, x0:x1]
+    if before.picture is None or after.picture is None:
+        return False
+    x0, y0, x1, y1 = (round(float(v)) for v in local_box(before.box_xyxy_px, before.window_xyxy_px))
+    first, second = before.picture[y0:y1, x0:x1], after.picture[y0:y1, x0:x1]
     if first.size < 100 or float(first.std()) < 4.0:
         return False
     return float(cv2.matchTemplate(first, second, cv2.TM_CCOEFF_NORMED)[0, 0]) >= UNMOVED_MIN
@@ -210,6 +258,6 @@ def product_pictures(run: Run, window_xyxy_px: NDArray[np.int64], *, margin: flo
     right, bottom = min(width, round(x1 + mx)), min(height, round(y1 + my))
     if right - left < 4 or bottom - top < 4:
         return []
-    mean = np.clip(mean_picture(run), 0, 255).astype(np.uint8)
+    mean = np.clip(np.mean(np.stack(run.pictures), axis=0), 0, 255).astype(np.uint8)
     pictures = [mean, *run.pictures[:: max(1, len(run.pictures) // 3)][:3]]
     return [np.ascontiguousarray(picture[top:bottom, left:right]) for picture in pictures]

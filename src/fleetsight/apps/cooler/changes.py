@@ -5,12 +5,12 @@ the identifier tells whether it is the same product at all.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.apps.cooler.audit import Lens, local_box, mean_picture, row_step, unmoved
+from fleetsight.apps.cooler.audit import Lens, View, mean_picture, row_step, unmoved
 from fleetsight.apps.cooler.events import Kind
 from fleetsight.apps.cooler.identify import Identifier, Reading
 from fleetsight.apps.cooler.shelf import SETTLE_S, Gap, Place, Run
@@ -25,7 +25,8 @@ FALL_MIN = 0.08
 HAND_MAX = 3
 """Units that one visit empties a place of; more are counted as this many and doubted."""
 SEVERAL_SURE = 0.9
-REVEAL_SHARE = 0.45
+SHADOW_SHARE = 0.2
+REVEAL_SHARE = 0.6
 """A product that covers this much of a spot hides what stands behind."""
 ASIDE_MIN = 0.6
 """A product that went sideways by more than this share of its width was moved."""
@@ -124,10 +125,40 @@ def without_reveals(changes: Sequence[Change], places: Sequence[Place]) -> list[
     Returns:
         The changes that are left.
     """
-    return [change for change in changes if not any(_reveals(place, change) for place in places)]
+    kept = [change for change in changes if not any(_uncovers(place, change) for place in places)]
+    return [change for change in kept if not any(_hides(other, change) for other in kept)]
 
 
-def _reveals(other: Place, change: Change) -> bool:
+def with_rows_behind(changes: Sequence[Change], places: Sequence[Place]) -> list[Change]:
+    """Where the next product of an emptied row is in sight as a place of its own, the row was not emptied.
+
+    Args:
+        changes: of all places.
+        places: all places.
+    Returns:
+        The same changes; counts of such rows are 1.
+    """
+    return [
+        replace(change, count=1, sure=change.sure / SEVERAL_SURE)
+        if change.count > 1 and change.rule == "place_emptied" and any(_behind(place, change) for place in places)
+        else change
+        for change in changes
+    ]
+
+
+def _behind(other: Place, change: Change) -> bool:
+    """Whether a product stands behind the spot of a change: above it in the picture, in its column, near it."""
+    box = other.box_at(change.gap.end_s + SETTLE_S)
+    if other is change.place or box is None:
+        return False
+    front = change.box_xyxy_px
+    wide = min(float(box[2]), float(front[2])) - max(float(box[0]), float(front[0]))
+    height = float(front[3] - front[1])
+    near = float(front[1]) - 0.6 * height < float(box[3]) < float(front[3])
+    return near and wide > 0.5 * float(front[2] - front[0])
+
+
+def _uncovers(other: Place, change: Change) -> bool:
     """Whether a product at another place began or ceased to cover the spot of a change while it happened."""
     if other is change.place or change.rule not in ("place_emptied", "place_filled"):
         return False
@@ -139,6 +170,17 @@ def _reveals(other: Place, change: Change) -> bool:
     if change.rule == "place_emptied":
         return hides_after and not hid_before
     return hid_before and not hides_after
+
+
+def _hides(other: Change, change: Change) -> bool:
+    """Whether a change is the shadow of another: a product in front left and this one came into full view, or the reverse."""
+    if other.place is change.place or {other.kind, change.kind} != {Kind.TAKE, Kind.PUT_BACK}:
+        return False
+    apart = other.gap.start_s > change.gap.end_s or change.gap.start_s > other.gap.end_s
+    front, back = other.box_xyxy_px, change.box_xyxy_px
+    earlier = change.place.box_at(change.gap.start_s)
+    in_front = float(front[3]) > float(back[3] if earlier is None else earlier[3])
+    return not apart and in_front and float(covered(back[None], front[None])[0, 0]) >= SHADOW_SHARE
 
 
 def same_product(was: Reading, now: Reading) -> bool:
@@ -163,13 +205,12 @@ def _moved(
     before, after = runs
     assert before.box_xyxy_px is not None, "both runs have a product"
     assert after.box_xyxy_px is not None, "both runs have a product"
-    if before.pictures and after.pictures:
-        box = local_box(before.box_xyxy_px, place.window_xyxy_px)
-        if unmoved(mean_picture(before), mean_picture(after), box_xyxy_px=box):
-            return []
+    first = View(before.box_xyxy_px, mean_picture(before), place.window_xyxy_px)
+    second = View(after.box_xyxy_px, mean_picture(after), place.window_xyxy_px)
+    if unmoved(first, second):
+        return []
     identifier, lens = view
-    extent = identifier.extent(reading.best)
-    step = row_step(before.box_xyxy_px, after.box_xyxy_px, lens=lens, extent=extent)
+    step = row_step(first, second, lens=lens, extent=identifier.extent(reading.best))
     if step.steps == 0:
         if abs(step.aside) > ASIDE_MIN:
             return [Change(Kind.MOVE, place, reading, 1, 0.8 * step.probability, gap, "moved_sideways")]

@@ -20,7 +20,7 @@ from fleetsight.accel.detector import Detector
 from fleetsight.accel.embedder import Embedder
 from fleetsight.apps.cooler.audit import Extent, Lens
 from fleetsight.apps.cooler.basket import fold_basket
-from fleetsight.apps.cooler.changes import Change, place_changes, without_reveals
+from fleetsight.apps.cooler.changes import Change, place_changes, with_rows_behind, without_reveals
 from fleetsight.apps.cooler.decide import Decision, Doubt, confidence_of, decide, doubt_of, load_calibration
 from fleetsight.apps.cooler.events import Event, Role
 from fleetsight.apps.cooler.identify import GalleryIdentifier, Identifier, LabelIdentifier
@@ -214,7 +214,7 @@ def settle(
         for place in places:
             sku, stock = rows.get(place.place_id, (None, None))
             changes += place_changes(place, engine.identifier, lens=lens, native_sku=sku, stock=stock)
-        changes = without_reveals(changes, places)
+        changes = with_rows_behind(without_reveals(changes, places), places)
         events = events_of(changes, SessionFacts(role=role, native={key: sku for key, (sku, _) in rows.items()}))
         basket = {} if role is Role.RESTOCK else fold_basket(events)
         unexplained = watched.shelf.look.unexplained([p.window_xyxy_px for p in places]) if watched.shelf else 0.0
