@@ -23,17 +23,17 @@ STEP_PRIOR = np.array([0.002, 0.01, 0.05, 0.3, 0.4, 0.3, 0.05, 0.01, 0.002])
 EDGE_SIGMA_PX = 0.9
 """Error of a mean detection edge in a picture 640 px wide."""
 EDGE_SIGMA_SHARE = 0.01
-EDGE_LOSS_MAX = 4.0
+EDGE_LOSS_MAX = 3.0
 """An edge that is off by more sigmas is hidden, not wrong."""
 UNMOVED_MIN = 0.965
 """A print that moved by 2 px correlates with itself below this; noise and compression leave 0.98 and more."""
 TILTS_RAD = (0.0, 0.2, 0.45, 0.7, 0.95)
 """Tilts tried when the camera is not calibrated: from a level camera to one above the door."""
-PRINT_WEIGHT = 14.0
+PRINT_WEIGHT = 25.0
 """Loss of a correlation of 0 against 1, in sigmas of edges."""
 PRINT_SEARCH_PX = 2
-PRINT_UNSEEN = 0.5
-"""Correlation assumed where a step would lie outside of the window."""
+LEVEL_RAD = 0.5
+"""A camera that looks down further than this looks from above."""
 HFOV_DEFAULT_DEG = 62.0
 """Horizontal field of view assumed without calibration; an error of 20 % scales the step by about as much."""
 
@@ -161,15 +161,18 @@ def row_step(
 
 
 def _print_votes(before: View, after: View, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correlation of the earlier print with the later picture at each number of steps, (9,) in [0, 1]."""
-    votes = np.full(len(STEP_NUMBERS), PRINT_UNSEEN)
+    """Correlation of the earlier print with the later picture at each number of steps, (9,) in [0, 1].
+
+    Where a step would lie outside of the window, the least of the others stands in.
+    """
+    votes = np.full(len(STEP_NUMBERS), np.nan)
     if before.picture is None or after.picture is None:
-        return votes
+        return np.zeros(len(STEP_NUMBERS))
     origin = np.tile(before.window_xyxy_px[:2], 2)
     x0, y0, x1, y1 = np.rint(before.box_xyxy_px - origin).astype(int)
     template = before.picture[max(0, y0) : y1, max(0, x0) : x1]
     if min(template.shape[:2]) < 8 or float(template.std()) < 4.0:
-        return votes
+        return np.zeros(len(STEP_NUMBERS))
     for index, number in enumerate(STEP_NUMBERS):
         box = predicted[int(np.argmin(np.abs(ROW_STEPS - number)))] - origin
         size = np.rint([box[2] - box[0], box[3] - box[1]]).astype(int)
@@ -181,7 +184,7 @@ def _print_votes(before: View, after: View, predicted: NDArray[np.float64]) -> N
             continue
         sized = cv2.resize(template, (int(size[0]), int(size[1])), interpolation=cv2.INTER_LINEAR)
         votes[index] = max(0.0, float(cv2.matchTemplate(field, sized, cv2.TM_CCOEFF_NORMED).max()))
-    return votes
+    return np.asarray(np.nan_to_num(votes, nan=0.0 if np.isnan(votes).all() else float(np.nanmin(votes))))
 
 
 def _row_boxes(
@@ -195,7 +198,9 @@ def _row_boxes(
     if extent.slimness > 0.0:
         view = tilt_rad + np.arctan(((y0 + y1) / 2 - middle[1]) / lens.focal_px)
         tall = np.cos(view) / extent.slimness + abs(np.sin(view)) * extent.pitch * 0.9
-        width = max(width, (y1 - y0) / tall)
+        upright = (y1 - y0) / tall
+        # Seen from above, tall things lean towards the rim and their boxes are wider than they are; else a neighbour hides some.
+        width = float(np.clip(upright, 0.4 * width, width)) if tilt_rad > LEVEL_RAD else max(width, upright)
     start = np.array([*(foot - middle), lens.focal_px]) / width
     row = extent.pitch * np.array([0.0, -np.sin(tilt_rad), np.cos(tilt_rad)])
     points = start + ROW_STEPS[:, None] * row

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.apps.cooler.audit import Lens, View, mean_picture, row_step, unmoved
+from fleetsight.apps.cooler.audit import LEVEL_RAD, Lens, View, mean_picture, row_step, unmoved
 from fleetsight.apps.cooler.events import Kind
 from fleetsight.apps.cooler.identify import Identifier, Reading
 from fleetsight.apps.cooler.shelf import SETTLE_S, Gap, Place, Run
@@ -25,6 +25,8 @@ FALL_MIN = 0.08
 HAND_MAX = 3
 """Units that one visit empties a place of; more are counted as this many and doubted."""
 SEVERAL_SURE = 0.9
+BEHIND_MIN = 0.2
+"""Probability that a product in sight behind is of the emptied row's SKU."""
 SHADOW_SHARE = 0.2
 REVEAL_SHARE = 0.6
 """A product that covers this much of a spot hides what stands behind."""
@@ -86,8 +88,10 @@ def place_changes(
         if was is not None and now is not None:
             found = _both_present(place, (before, after), gap, readings=(was, now), view=(identifier, lens), known=known)
         elif was is not None:
-            units = min(max(left or 1, 1), HAND_MAX) if native_sku == was.best else 1
-            sure = _presence(before, after) * (1.0 if units == 1 else SEVERAL_SURE)
+            booked = min(max(left or 1, 1), HAND_MAX) if native_sku == was.best else 1
+            # From above the depth of a row is out of sight: what is emptied there counts as one.
+            units = booked if min(lens.tilts_rad) < LEVEL_RAD else 1
+            sure = _presence(before, after) * (1.0 if booked == 1 else SEVERAL_SURE)
             found = [Change(Kind.TAKE, place, was, units, sure, gap, "place_emptied")]
         elif now is not None:
             found = [Change(Kind.PUT_BACK, place, now, 1, _presence(after, before), gap, "place_filled")]
@@ -129,27 +133,34 @@ def without_reveals(changes: Sequence[Change], places: Sequence[Place]) -> list[
     return [change for change in kept if not any(_hides(other, change) for other in kept)]
 
 
-def with_rows_behind(changes: Sequence[Change], places: Sequence[Place]) -> list[Change]:
+def with_rows_behind(
+    changes: Sequence[Change], places: Sequence[Place], identifier: Identifier
+) -> list[Change]:
     """Where the next product of an emptied row is in sight as a place of its own, the row was not emptied.
 
     Args:
         changes: of all places.
         places: all places.
+        identifier: names products.
     Returns:
         The same changes; counts of such rows are 1.
     """
     return [
         replace(change, count=1, sure=change.sure / SEVERAL_SURE)
-        if change.count > 1 and change.rule == "place_emptied" and any(_behind(place, change) for place in places)
+        if change.count > 1 and change.rule == "place_emptied" and any(_behind(place, change, identifier) for place in places)
         else change
         for change in changes
     ]
 
 
-def _behind(other: Place, change: Change) -> bool:
+def _behind(other: Place, change: Change, identifier: Identifier) -> bool:
     """Whether a product stands behind the spot of a change: above it in the picture, in its column, near it."""
-    box = other.box_at(change.gap.end_s + SETTLE_S)
+    run = other.run_at(change.gap.end_s + SETTLE_S)
+    box = run.box_xyxy_px
     if other is change.place or box is None:
+        return False
+    reading = identifier.read(other, run)
+    if reading is None or reading.probabilities.get(change.reading.best, 0.0) < BEHIND_MIN:
         return False
     front = change.box_xyxy_px
     wide = min(float(box[2]), float(front[2])) - max(float(box[0]), float(front[0]))

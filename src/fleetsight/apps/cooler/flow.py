@@ -214,7 +214,7 @@ def settle(
         for place in places:
             sku, stock = rows.get(place.place_id, (None, None))
             changes += place_changes(place, engine.identifier, lens=lens, native_sku=sku, stock=stock)
-        changes = with_rows_behind(without_reveals(changes, places), places)
+        changes = with_rows_behind(without_reveals(changes, places), places, engine.identifier)
         events = events_of(changes, SessionFacts(role=role, native={key: sku for key, (sku, _) in rows.items()}))
         basket = {} if role is Role.RESTOCK else fold_basket(events)
         unexplained = watched.shelf.look.unexplained([p.window_xyxy_px for p in places]) if watched.shelf else 0.0

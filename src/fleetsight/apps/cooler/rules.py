@@ -69,6 +69,8 @@ def moment(kind: Kind, gap: Gap) -> float:
     """
     if kind is Kind.PUT_BACK:
         at_s = min(gap.rested_s, gap.touched_s) if gap.rested_s < gap.end_s else gap.touched_s - REST_LEAD_S
+    elif gap.moved_s < gap.end_s:
+        at_s = max((gap.left_s + gap.moved_s) / 2, gap.moved_s - TAKE_LEAD_S)
     else:
         at_s = max(gap.left_s, gap.touched_s - TAKE_LEAD_S)
     return min(max(at_s, gap.start_s), gap.end_s)

@@ -111,6 +111,7 @@ class Gap:
         touched_s: last time a hand or arm covered the place; equals end_s when none was seen.
         end_s: first calm frame after.
         left_s: last time a product was seen where the earlier one stood, start_s at least.
+        moved_s: first time after that a product was seen elsewhere near it, end_s at most.
         rested_s: first time from which on a product was seen where the later one stands, end_s at most.
         touched: whether a hand or arm was there at all.
     """
@@ -119,6 +120,7 @@ class Gap:
     touched_s: float
     end_s: float
     left_s: float
+    moved_s: float
     rested_s: float
     touched: bool = True
 
@@ -153,6 +155,16 @@ class Place:
         return self.window_xyxy_px.astype(np.float32)
 
 
+    def run_at(self, at_s: float) -> Run:
+        """The calm view of a time; between two the earlier one.
+
+        Args:
+            at_s: seconds.
+        Returns:
+            The last run that began by then, the first before all.
+        """
+        return next((run for run in reversed(self.runs) if run.start_s <= at_s), self.runs[0])
+
     def box_at(self, at_s: float) -> NDArray[np.float32] | None:
         """Where a product stood at a time.
 
@@ -161,12 +173,7 @@ class Place:
         Returns:
             (4,) float32, None when the place was empty.
         """
-        box = self.runs[0].box_xyxy_px
-        for run in self.runs:
-            if run.start_s > at_s:
-                break
-            box = run.box_xyxy_px
-        return box
+        return self.run_at(at_s).box_xyxy_px
 
 
 @dataclass
@@ -271,13 +278,14 @@ class ShelfReader:
         pending = place._pending
         touched_s = place._touched_s if place._touched_s >= 0.0 else pending.start_s
         start_s, end_s = place.unresolved_s, pending.start_s
-        left_s, rested_s = _sighted(place._sightings, place.runs[-1].box_xyxy_px, pending.box_xyxy_px)
+        left_s, moved_s, rested_s = _sighted(place._sightings, place.runs[-1].box_xyxy_px, pending.box_xyxy_px)
         place.gaps.append(
             Gap(
                 start_s,
                 touched_s,
                 end_s,
                 left_s=min(max(start_s, left_s), end_s),
+                moved_s=min(max(start_s, moved_s), end_s),
                 rested_s=min(max(start_s, rested_s), end_s),
                 touched=place._touched_s >= 0.0,
             )
@@ -347,7 +355,7 @@ class ShelfReader:
             empty = Run(start_s=self._start_s, end_s=candidate.run.start_s, frames=1)
             place.runs.insert(0, empty)
             rest_s = candidate.run.start_s
-            place.gaps.append(Gap(rest_s, rest_s, rest_s, left_s=rest_s, rested_s=rest_s))
+            place.gaps.append(Gap(rest_s, rest_s, rest_s, left_s=rest_s, moved_s=rest_s, rested_s=rest_s))
         self._picture(place, candidate.run, at_s, image)
         self.look.accept(box)
         self.places.append(place)
@@ -397,17 +405,23 @@ def _sighted(
     sightings: list[tuple[float, NDArray[np.float32]]],
     before: NDArray[np.float32] | None,
     after: NDArray[np.float32] | None,
-) -> tuple[float, float]:
-    """When a product was last seen at the earlier box, and from when on only at the later one."""
-    left_s, rested_s = float("-inf"), float("inf")
+) -> tuple[float, float, float]:
+    """When a product was last at rest at the earlier box, first elsewhere, and from when on at rest at the later box."""
+    left_s, moved_s, rested_s = float("-inf"), float("inf"), float("inf")
     if not sightings:
-        return left_s, rested_s
+        return left_s, moved_s, rested_s
     boxes = np.stack([box for _, box in sightings])
-    if before is not None:
-        at_rest = np.flatnonzero(iou(boxes, before[None])[:, 0] >= SIGHTED_IOU)
-        left_s = sightings[int(at_rest[-1])][0] if len(at_rest) else left_s
-    if after is not None:
-        elsewhere = np.flatnonzero(iou(boxes, after[None])[:, 0] < SIGHTED_IOU)
-        first = int(elsewhere[-1]) + 1 if len(elsewhere) else 0
-        rested_s = sightings[first][0] if first < len(sightings) else rested_s
-    return left_s, rested_s
+    zero = np.zeros(len(boxes), dtype=np.float32)
+    like_before = zero if before is None else iou(boxes, before[None])[:, 0]
+    like_after = zero if after is None else iou(boxes, after[None])[:, 0]
+    at_before = (like_before >= SIGHTED_IOU) & (like_before >= like_after)
+    at_after = (like_after >= SIGHTED_IOU) & (like_after > like_before)
+    first_away = int(np.argmin(at_before)) if not at_before.all() else len(boxes)
+    if first_away > 0:
+        left_s = sightings[first_away - 1][0]
+    if first_away < len(boxes):
+        moved_s = sightings[first_away][0]
+    last_away = len(boxes) - 1 - int(np.argmin(at_after[::-1])) if not at_after.all() else -1
+    if last_away + 1 < len(boxes):
+        rested_s = sightings[last_away + 1][0]
+    return left_s, moved_s, rested_s
