@@ -6,8 +6,8 @@ from typing import Any
 
 from record import RESULTS, percent, record
 
-from fleetsight.apps.cooler.metrics import Outcome
-from fleetsight.apps.cooler.score import Suite, score_suite
+from fleetsight.apps.cooler.evaluate.metrics import Outcome
+from fleetsight.apps.cooler.evaluate.score import Suite, score_suite
 
 
 def measure(suite: Suite, name: str) -> None:

@@ -24,7 +24,7 @@ def _assigned(truth: Truth, seed: int = 0) -> Assignment:
     generator = torch.Generator().manual_seed(seed)
     half = torch.rand(1, len(centres), 2, generator=generator) * 30 + 8
     boxes = torch.cat((centres - half, centres + half), dim=-1)
-    return assign(torch.rand(1, len(centres), 2, generator=generator), boxes, centres, truth=truth)
+    return assign(torch.rand(1, len(centres), 2, generator=generator), boxes, centres=centres, truth=truth)
 
 
 def test_every_positive_cell_lies_inside_its_box() -> None:
@@ -55,7 +55,7 @@ def test_the_best_cell_of_a_box_targets_its_own_overlap() -> None:
     truth = _truth([[40, 24, 72, 56]], [0])
     centres, _ = cell_centres(SIZE_WH)
     boxes = truth.boxes[:, :1].expand(1, len(centres), 4).clone()
-    found = assign(torch.full((1, len(centres), 2), 0.5), boxes, centres, truth=truth)
+    found = assign(torch.full((1, len(centres), 2), 0.5), boxes, centres=centres, truth=truth)
     assert float(found.weight.max()) == pytest.approx(1.0, abs=1e-4)
 
 

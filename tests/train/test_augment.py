@@ -18,7 +18,7 @@ def test_boxes_follow_their_pixels() -> None:
     errors = []
     for seed in range(40):
         image, scene = _white_box_scene()
-        out, moved = vary_scene(image, scene, np.random.default_rng(seed), canvas_wh=CANVAS_WH)
+        out, moved = vary_scene(image, scene, rng=np.random.default_rng(seed), canvas_wh=CANVAS_WH)
         if not len(moved.boxes):
             continue
         x0, y0, x1, y1 = moved.boxes[0]
@@ -35,15 +35,15 @@ def test_boxes_follow_their_pixels() -> None:
 
 def test_equal_seeds_give_equal_pictures() -> None:
     image, scene = _white_box_scene()
-    first, _ = vary_scene(image, scene, np.random.default_rng(5), canvas_wh=CANVAS_WH)
-    second, _ = vary_scene(image, scene, np.random.default_rng(5), canvas_wh=CANVAS_WH)
+    first, _ = vary_scene(image, scene, rng=np.random.default_rng(5), canvas_wh=CANVAS_WH)
+    second, _ = vary_scene(image, scene, rng=np.random.default_rng(5), canvas_wh=CANVAS_WH)
     np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_boxes_stay_on_the_canvas_and_losses_become_regions_without_verdict(seed: int) -> None:
     image, scene = _white_box_scene()
-    _, moved = vary_scene(image, scene, np.random.default_rng(seed), canvas_wh=CANVAS_WH)
+    _, moved = vary_scene(image, scene, rng=np.random.default_rng(seed), canvas_wh=CANVAS_WH)
     for boxes in (moved.boxes, moved.ignore):
         assert (boxes[:, :2] >= 0).all()
         assert (boxes[:, 2:] <= CANVAS_WH).all()

@@ -28,7 +28,7 @@ def nothing(seed: int) -> Iterator[DetectorSample]:
 
 
 def test_samples_shrink_with_their_boxes(tmp_path: Path) -> None:
-    cache = build_cache(frames, detector_record, PLAN, folder=tmp_path, workers=0)
+    cache = build_cache(frames, detector_record, plan=PLAN, folder=tmp_path, workers=0)
     assert len(cache) == 10
     assert cache[2].image.shape == (36, 64, 3)
     first = next(iter(frames(3 * 7919)))
@@ -38,36 +38,36 @@ def test_samples_shrink_with_their_boxes(tmp_path: Path) -> None:
 
 
 def test_equal_plans_give_equal_caches(tmp_path: Path) -> None:
-    one = build_cache(frames, detector_record, PLAN, folder=tmp_path / "a", workers=0)
-    two = build_cache(frames, detector_record, PLAN, folder=tmp_path / "b", workers=0)
+    one = build_cache(frames, detector_record, plan=PLAN, folder=tmp_path / "a", workers=0)
+    two = build_cache(frames, detector_record, plan=PLAN, folder=tmp_path / "b", workers=0)
     for index in range(len(one)):
         np.testing.assert_array_equal(one[index].image, two[index].image)
         np.testing.assert_array_equal(one[index].arrays["boxes"], two[index].arrays["boxes"])
 
 
 def test_only_missing_shards_are_made_again(tmp_path: Path) -> None:
-    build_cache(frames, detector_record, PLAN, folder=tmp_path, workers=0)
+    build_cache(frames, detector_record, plan=PLAN, folder=tmp_path, workers=0)
     kept, lost = shard_path(tmp_path, 0), shard_path(tmp_path, 1)
     before = kept.stat().st_mtime_ns
     lost.unlink()
-    assert len(build_cache(frames, detector_record, PLAN, folder=tmp_path, workers=0)) == 10
+    assert len(build_cache(frames, detector_record, plan=PLAN, folder=tmp_path, workers=0)) == 10
     assert kept.stat().st_mtime_ns == before
 
 
 def test_a_cache_of_another_plan_is_refused(tmp_path: Path) -> None:
-    build_cache(frames, detector_record, PLAN, folder=tmp_path, workers=0)
+    build_cache(frames, detector_record, plan=PLAN, folder=tmp_path, workers=0)
     other = CachePlan("toy", seed=4, count=10, shard=4, fit_wh=(64, 36))
     with pytest.raises(CacheError, match="another cache"):
-        build_cache(frames, detector_record, other, folder=tmp_path, workers=0)
+        build_cache(frames, detector_record, plan=other, folder=tmp_path, workers=0)
 
 
 def test_an_empty_source_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CacheError, match="no sample"):
-        build_cache(nothing, detector_record, PLAN, folder=tmp_path, workers=0)
+        build_cache(nothing, detector_record, plan=PLAN, folder=tmp_path, workers=0)
 
 
 def test_crops_keep_their_product_and_kind(tmp_path: Path) -> None:
-    cache = build_cache(crops, crop_record, PLAN, folder=tmp_path, workers=0)
+    cache = build_cache(crops, crop_record, plan=PLAN, folder=tmp_path, workers=0)
     assert cache.column("gallery").tolist() == [True, False, True, False] * 2 + [True, False]
     assert cache.shard_spans == [(0, 4), (4, 8), (8, 10)]
     assert len(set(cache.column("design").tolist())) == 10

@@ -23,7 +23,7 @@ def test_training_and_host_decode_the_same_boxes() -> None:
     generator = torch.Generator().manual_seed(3)
     centres, strides = cell_centres((96, 64))
     raw = torch.randn(1, len(centres), 6, generator=generator) * 2
-    mine = decode_boxes(raw, centres, strides)[0].numpy()
+    mine = decode_boxes(raw, centres, strides=strides)[0].numpy()
     host = decode(raw[0].numpy(), "fleetsight_dense", input_wh=(96, 64), score_min=0.0)
     np.testing.assert_allclose(host.boxes_xyxy_px, mine, rtol=1e-5, atol=1e-3)
 

@@ -25,19 +25,19 @@ def _truth(boxes: torch.Tensor, ignore: torch.Tensor) -> Truth:
 
 def test_a_region_without_verdict_costs_nothing() -> None:
     everywhere = torch.tensor([[[-1.0, -1.0, 97.0, 65.0]]])
-    losses = detection_loss(_raw(3.0), cell_centres(SIZE_WH), _truth(torch.zeros(1, 0, 4), everywhere))
+    losses = detection_loss(_raw(3.0), cell_centres(SIZE_WH), truth=_truth(torch.zeros(1, 0, 4), everywhere))
     assert float(losses["total"].detach()) == 0.0
 
 
 def test_a_false_alarm_costs_where_there_is_a_verdict() -> None:
-    losses = detection_loss(_raw(3.0), cell_centres(SIZE_WH), _truth(torch.zeros(1, 0, 4), torch.zeros(1, 0, 4)))
+    losses = detection_loss(_raw(3.0), cell_centres(SIZE_WH), truth=_truth(torch.zeros(1, 0, 4), torch.zeros(1, 0, 4)))
     assert float(losses["total"].detach()) > 1.0
 
 
 def test_cells_of_a_judged_box_are_judged_inside_a_region_without_verdict() -> None:
     box = torch.tensor([[[8.0, 8.0, 72.0, 56.0]]])
     raw = _raw(0.0)
-    detection_loss(raw, cell_centres(SIZE_WH), _truth(box, box))["total"].backward()  # type: ignore[no-untyped-call]
+    detection_loss(raw, cell_centres(SIZE_WH), truth=_truth(box, box))["total"].backward()  # type: ignore[no-untyped-call]
     assert raw.grad is not None
     touched = (raw.grad[0, :, 4:].abs().sum(dim=-1) > 0).sum()
     assert int(touched) > 10  # negatives among them: a box has at most ten positives
@@ -64,7 +64,7 @@ def test_loss_falls_on_one_picture() -> None:
     )
     history = []
     for _ in range(25):
-        losses = detection_loss(net(image), cell_centres(SIZE_WH), truth)
+        losses = detection_loss(net(image), cell_centres(SIZE_WH), truth=truth)
         optimiser.zero_grad()
         losses["total"].backward()  # type: ignore[no-untyped-call]
         optimiser.step()

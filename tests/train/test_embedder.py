@@ -42,7 +42,7 @@ def test_a_tiny_run_delivers_a_model_and_its_report(tmp_path: Path) -> None:
 
 def test_batches_hold_whole_look_alike_groups(tmp_path: Path) -> None:
     plan = CachePlan("toy", seed=1, count=DESIGNS * PICTURES, shard=DESIGNS * PICTURES, fit_wh=(80, 80))
-    cache = build_cache(coloured, crop_record, plan, folder=tmp_path, workers=0)
+    cache = build_cache(coloured, crop_record, plan=plan, folder=tmp_path, workers=0)
     task = EmbedderTask(cache, cache, LoopPlan(steps=1, batch=4 * VIEWS), folder=tmp_path, card=embedder_card({}))
     crops, labels = task.batch(0)
     assert crops.shape == (4 * VIEWS, 3, 64, 64)

@@ -55,10 +55,10 @@ def test_the_exported_embedder_answers_like_torch_for_any_batch() -> None:
 def test_publishing_replaces_the_model_and_keeps_its_metrics(tmp_path: Path) -> None:
     card = detector_card({"started_from": "random weights"})
     net = DenseDetector(DetectorShape(trunk=(8, 8, 16, 16, 16), neck=16, head=16))
-    first = save_model(net, card, tmp_path / "trial")
+    first = save_model(net, card, folder=tmp_path / "trial")
     assert first.card.input_size_wh == INPUT_WH
-    publish(first, {"ap50": 0.5}, tmp_path / "model")
-    published = publish(first, {"ap50": 0.6}, tmp_path / "model")
+    publish(first, {"ap50": 0.5}, folder=tmp_path / "model")
+    published = publish(first, {"ap50": 0.6}, folder=tmp_path / "model")
     assert PortableModel.load(tmp_path / "model").card.metrics == {"ap50": 0.6}
     assert published.card.sha256 == first.card.sha256
     assert not (tmp_path / "model.next").exists()

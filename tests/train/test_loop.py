@@ -22,7 +22,7 @@ class LineTask:
     def batch(self, step: int) -> torch.Tensor:
         return torch.randn(16, 3, 4, 4, generator=torch.Generator().manual_seed(step))
 
-    def loss(self, net: Any, batch: torch.Tensor, device: torch.device) -> dict[str, torch.Tensor]:
+    def loss(self, net: Any, batch: torch.Tensor, *, device: torch.device) -> dict[str, torch.Tensor]:
         error = (net(batch.to(device)).mean(dim=(1, 2, 3)) - batch.to(device).mean(dim=(1, 2, 3))).square().mean()
         return {"total": error}
 
@@ -30,7 +30,7 @@ class LineTask:
         if step == self.broken_at:
             raise KeyboardInterrupt
         with torch.no_grad():
-            return {"score": -float(self.loss(net, self.batch(99), torch.device("cpu"))["total"])}
+            return {"score": -float(self.loss(net, self.batch(99), device=torch.device("cpu"))["total"])}
 
     def keep(self, metrics: dict[str, float], step: int) -> None:
         self.kept.append(step)

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fleetsight.cli.choices import known
+from fleetsight.cli.picture_size import size_wh
+
 if TYPE_CHECKING:
+    from fleetsight.apps.cooler.evaluate.metrics import Outcome
     from fleetsight.apps.cooler.flow import Engine, Settlement
-    from fleetsight.apps.cooler.metrics import Outcome
 
 cooler_app = typer.Typer(help="Autonomous coolers: from a transaction clip to a basket.", no_args_is_help=True)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-SeedOption = Annotated[int, typer.Option(help="Chooses the sessions; use one that no training used.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Chooses the sessions; use one that no training used.")]
 
 
 @cooler_app.command()
@@ -29,14 +32,16 @@ def settle(
     as_json: JsonFlag = False,
 ) -> None:
     """Turn a clip into events, a basket and a decision."""
-    from fleetsight.apps.cooler import flow, report
-    from fleetsight.apps.cooler.evidence import write_evidence
+    from fleetsight.apps.cooler import flow
+    from fleetsight.apps.cooler.show import report
+    from fleetsight.apps.cooler.show.evidence import write_evidence
     from fleetsight.catalog.planogram import Planogram
 
+    opened_by = _role(role)
     engine = _engine(model, catalog, tuple(name.strip() for name in skus.split(",") if name.strip()))
     plan = Planogram.load(planogram) if planogram is not None else None
     limits = _limits()
-    settlement = flow.settle(clip, engine, planogram=plan, role=_role(role), limits=limits)
+    settlement = flow.settle(clip, engine, planogram=plan, role=opened_by, limits=limits)
     written = write_evidence(settlement, evidence, limits=limits) if evidence is not None else {}
     if as_json:
         value = report.as_json(settlement)
@@ -60,7 +65,7 @@ def score(
     as_json: JsonFlag = False,
 ) -> None:
     """Render sessions with known truth, settle them, and score the answers."""
-    from fleetsight.apps.cooler.score import score_suite
+    from fleetsight.apps.cooler.evaluate.score import score_suite
 
     figures, _ = score_suite(_suite(suite, seed, sessions, scenario, size), workers=workers, progress=_progress)
     if as_json:
@@ -78,7 +83,7 @@ def calibrate(
     as_json: JsonFlag = False,
 ) -> None:
     """Fit the confidence on rendered sessions of seeds that are never scored."""
-    from fleetsight.apps.cooler.calibrate import calibrate_on
+    from fleetsight.apps.cooler.evaluate.calibrate import calibrate_on
 
     fitted = calibrate_on(_suite("standard", seed, sessions, "", "640x360"), workers=workers, progress=_progress)
     out.write_text(json.dumps(fitted, indent=1) + "\n", encoding="utf-8")
@@ -86,15 +91,15 @@ def calibrate(
 
 
 def _suite(name: str, seed: int, sessions: int, scenario: str, size: str) -> Any:
-    from fleetsight.apps.cooler.score import ScoreError, Suite
+    from fleetsight.apps.cooler.evaluate.score import Suite
+    from fleetsight.sim.knobs import SUITES
+    from fleetsight.sim.shoppers.scenarios import SCENARIOS
 
-    width, _, height = size.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise ScoreError(f"size {size!r} is not WIDTHxHEIGHT", hint="such as 640x360")
-    if name not in ("standard", "shifted"):
-        raise ScoreError(f"no suite {name!r}", hint="standard or shifted")
+    known(name, SUITES, option="--suite")
     chosen = tuple(part.strip() for part in scenario.split(",") if part.strip())
-    return Suite(name, seed, sessions, chosen, (int(width), int(height)))
+    for part in chosen:
+        known(part, SCENARIOS, option="--scenario")
+    return Suite(name, seed, sessions, chosen, size_wh(size))
 
 
 def _engine(model: str, catalog: Path | None, skus: tuple[str, ...]) -> "Engine":
@@ -134,12 +139,9 @@ def _limits() -> Any:
 
 def _role(name: str) -> Any:
     from fleetsight.apps.cooler.events import Role
-    from fleetsight.errors import Error
 
-    try:
-        return Role(name)
-    except ValueError as error:
-        raise Error(f"no role {name!r}", hint=f"choose from: {', '.join(Role)}") from error
+    known(name, Role, option="--role")
+    return Role(name)
 
 
 def _progress(done: int, outcome: "Outcome") -> None:
@@ -151,7 +153,7 @@ def _print_settlement(settlement: "Settlement") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from fleetsight.apps.cooler.evidence import describe
+    from fleetsight.apps.cooler.show.evidence import describe
 
     console = Console()
     table = Table("event", "confidence", "rule", title=f"{settlement.clip}  {settlement.summary.frames} frames")

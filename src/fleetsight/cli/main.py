@@ -106,7 +106,7 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Render a handful of shopping sessions, settle them, and show each receipt beside the truth."""
-    from fleetsight.apps.cooler.demo import run
+    from fleetsight.apps.cooler.show.demo import run
 
     run(out=out, as_json=as_json)
 

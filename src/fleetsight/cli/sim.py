@@ -1,6 +1,5 @@
 """``fleetsight sim``: render sessions whose truth is known."""
 
-import difflib
 import json
 import sys
 from collections.abc import Iterable
@@ -9,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fleetsight.cli.choices import known
 from fleetsight.cli.picture_size import size_wh
 
 sim_app = typer.Typer(help="A rendered world whose truth is known.", no_args_is_help=True)
@@ -75,20 +75,3 @@ def scenarios(as_json: JsonFlag = False) -> None:
         return
     for name in SCENARIOS:
         print(name)
-
-
-def known(name: str, names: Iterable[str], *, option: str) -> None:
-    """Refuse a name that does not exist.
-
-    Args:
-        name: as given.
-        names: those that exist.
-        option: where it was given.
-    Raises:
-        BadParameter: it does not exist; says the nearest one that does.
-    """
-    choices = list(names)
-    if name not in choices:
-        near = difflib.get_close_matches(name, choices, n=1)
-        way_out = f"did you mean {near[0]}?" if near else f"choose from {', '.join(choices)}"
-        raise typer.BadParameter(f"there is no {name!r}; {way_out}", param_hint=option)

@@ -87,7 +87,7 @@ def cells_inside(centres: Tensor, boxes: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def assign(scores: Tensor, boxes: Tensor, centres: Tensor, *, truth: Truth) -> Assignment:
+def assign(scores: Tensor, boxes: Tensor, *, centres: Tensor, truth: Truth) -> Assignment:
     """Assign cells to true boxes.
 
     Args:

@@ -21,7 +21,7 @@ SCALE_RANGE = (0.6, 1.5)
 VISIBLE_MIN = 0.35  # of a box's area after cropping or covering; below, the box becomes a region without verdict
 SIDE_MIN_PX = 5.0  # smaller boxes hold too few pixels to judge
 NOISE_BANK = 1 << 21  # values; about seven pictures' worth, read from a random place
-COVER_CHANCE, COARSE_CHANCE = 0.15, 0.1  # rendered crops are covered and coarse already; more only hides what to learn
+COVER_CHANCE, COARSE_CHANCE = 0.5, 0.3  # of scene crops, on top of what their scene already hides and blurs
 CROP_PAD = 128  # the embedder's letterbox grey, as its card says
 
 
@@ -134,7 +134,7 @@ def _cut_out(image: Image, scene: SceneBoxes, rng: np.random.Generator) -> Scene
 
 
 def vary_scene(
-    image: Image, scene: SceneBoxes, rng: np.random.Generator, *, canvas_wh: tuple[int, int]
+    image: Image, scene: SceneBoxes, *, rng: np.random.Generator, canvas_wh: tuple[int, int]
 ) -> tuple[Image, SceneBoxes]:
     """Place a scene on the network's input in a new way.
 
@@ -214,7 +214,7 @@ def vary_crop(image: Image, rng: np.random.Generator, *, side_px: int, gallery: 
     if not gallery and rng.random() < COARSE_CHANCE:
         small = int(rng.integers(side_px // 3, side_px))
         out = _pixels(cv2.resize(cv2.resize(out, (small, small), interpolation=cv2.INTER_AREA), (side_px, side_px)))
-    return vary_light(out, rng, strength=0.5)
+    return vary_light(out, rng, strength=0.5 if gallery else 0.9)
 
 
 def _cover(image: Image, rng: np.random.Generator) -> None:

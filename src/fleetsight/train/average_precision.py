@@ -37,7 +37,7 @@ class _Matches:
     truths: int
 
 
-def _match(found: Detections, truth: TruthBoxes, label: int, *, iou_min: float) -> _Matches:
+def _match(found: Detections, truth: TruthBoxes, *, label: int, iou_min: float) -> _Matches:
     mine = found.select(found.labels == label)
     mine = mine.select(np.argsort(-mine.scores, kind="stable"))
     true = truth.boxes_xyxy_px[truth.labels == label]
@@ -55,7 +55,7 @@ def _match(found: Detections, truth: TruthBoxes, label: int, *, iou_min: float) 
     return _Matches(mine.scores, owner, len(true))
 
 
-def average_precision(found: Sequence[Detections], truth: Sequence[TruthBoxes], label: int, *, iou_min: float) -> float:
+def average_precision(found: Sequence[Detections], truth: Sequence[TruthBoxes], *, label: int, iou_min: float) -> float:
     """Area under precision over recall of one class.
 
     Args:
@@ -67,7 +67,7 @@ def average_precision(found: Sequence[Detections], truth: Sequence[TruthBoxes], 
     Returns:
         0..1; nan when the class never occurs.
     """
-    matches = [_match(f, t, label, iou_min=iou_min) for f, t in zip(found, truth, strict=True)]
+    matches = [_match(f, t, label=label, iou_min=iou_min) for f, t in zip(found, truth, strict=True)]
     total = sum(m.truths for m in matches)
     if total == 0:
         return float("nan")
@@ -82,7 +82,7 @@ def average_precision(found: Sequence[Detections], truth: Sequence[TruthBoxes], 
     return float(np.append(precision, 0.0)[np.minimum(where, len(precision))].mean())
 
 
-def edge_errors_px(found: Sequence[Detections], truth: Sequence[TruthBoxes], label: int) -> NDArray[np.float64]:
+def edge_errors_px(found: Sequence[Detections], truth: Sequence[TruthBoxes], *, label: int) -> NDArray[np.float64]:
     """Absolute errors of the edges of matched boxes (IoU >= 0.5).
 
     Args:
@@ -106,7 +106,7 @@ def edge_errors_px(found: Sequence[Detections], truth: Sequence[TruthBoxes], lab
 
 
 def recall_and_precision(
-    found: Sequence[Detections], truth: Sequence[TruthBoxes], label: int, *, iou_min: float = 0.5
+    found: Sequence[Detections], truth: Sequence[TruthBoxes], *, label: int, iou_min: float = 0.5
 ) -> tuple[float, float]:
     """Recall and precision of detections that were already cut at a working score.
 
@@ -119,7 +119,7 @@ def recall_and_precision(
     Returns:
         recall and precision, nan when there is nothing to find or nothing found.
     """
-    matches = [_match(f, t, label, iou_min=iou_min) for f, t in zip(found, truth, strict=True)]
+    matches = [_match(f, t, label=label, iou_min=iou_min) for f, t in zip(found, truth, strict=True)]
     hits = sum(int((m.owner >= 0).sum()) for m in matches)
     counted = sum(int((m.owner > -2).sum()) for m in matches)
     truths = sum(m.truths for m in matches)

@@ -140,8 +140,8 @@ def _write_shard(path: Path, records: list[Record]) -> None:
 def _make_shard(
     source: Callable[[int], Iterator[Any]],
     record: Callable[[Any, tuple[int, int]], Record],
-    plan: CachePlan,
     *,
+    plan: CachePlan,
     index: int,
     folder: Path,
 ) -> int:
@@ -163,8 +163,8 @@ def shard_path(folder: Path, index: int) -> Path:
 def build_cache(
     source: Callable[[int], Iterator[Any]],
     record: Callable[[Any, tuple[int, int]], Record],
-    plan: CachePlan,
     *,
+    plan: CachePlan,
     folder: Path,
     workers: int = 1,
 ) -> "Cache":
@@ -195,11 +195,13 @@ def build_cache(
     missing = [index for index in range(shards) if not shard_path(folder, index).exists()]
     if workers == 0:
         for index in missing:
-            _make_shard(source, record, plan, index=index, folder=folder)
+            _make_shard(source, record, plan=plan, index=index, folder=folder)
     elif missing:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            jobs = [pool.submit(_make_shard, source, record, plan, index=index, folder=folder) for index in missing]
+            jobs = [
+                pool.submit(_make_shard, source, record, plan=plan, index=index, folder=folder) for index in missing
+            ]
             for done, job in enumerate(as_completed(jobs), 1):
                 job.result()
                 logger.info("rendered cache=%r shards=%d/%d", plan.name, done, len(jobs))

@@ -142,7 +142,7 @@ def cell_centres(size_wh: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return torch.cat(centres), torch.cat(strides)
 
 
-def decode_boxes(raw: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
+def decode_boxes(raw: Tensor, centres: Tensor, *, strides: Tensor) -> Tensor:
     """Turn raw distances into boxes.
 
     Args:

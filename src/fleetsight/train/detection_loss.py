@@ -48,7 +48,7 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def detection_loss(
-    raw: Tensor, grid: tuple[Tensor, Tensor], truth: Truth, *, weights: LossWeights | None = None
+    raw: Tensor, grid: tuple[Tensor, Tensor], *, truth: Truth, weights: LossWeights | None = None
 ) -> dict[str, Tensor]:
     """Compare raw output and truth.
 
@@ -64,8 +64,8 @@ def detection_loss(
     weights = weights or LossWeights()
     centres, strides = grid
     raw = raw.float()
-    boxes, logits = decode_boxes(raw, centres, strides), raw[..., 4:]
-    found = assign(logits.detach().sigmoid(), boxes.detach(), centres, truth=truth)
+    boxes, logits = decode_boxes(raw, centres, strides=strides), raw[..., 4:]
+    found = assign(logits.detach().sigmoid(), boxes.detach(), centres=centres, truth=truth)
     of_class = logits.new_tensor(weights.classes or (1.0,) * logits.shape[-1])
     cell_weight = (found.scores * of_class).sum(dim=-1)
     total_weight = cell_weight.sum().clamp(min=1.0)

@@ -144,7 +144,7 @@ class EmbedderTask:
         )
         return torch.from_numpy(crops.transpose(0, 3, 1, 2)), torch.from_numpy(self.labels[rows].astype(np.int64))
 
-    def loss(self, net: nn.Module, batch: tuple[Tensor, Tensor], device: torch.device) -> dict[str, Tensor]:
+    def loss(self, net: nn.Module, batch: tuple[Tensor, Tensor], *, device: torch.device) -> dict[str, Tensor]:
         """Class directions plus contrast within the batch."""
         crops, labels = batch[0].to(device), batch[1].to(device)
         assert isinstance(net, _Net)
@@ -158,12 +158,14 @@ class EmbedderTask:
         """Export, then name crops of unseen designs with the exported file."""
         del step
         assert isinstance(net, _Net)
-        metrics = recall_of(save_model(net.embedder, self.card, self.folder / "trial"), self.validation)
+        metrics = recall_of(save_model(net.embedder, self.card, folder=self.folder / "trial"), self.validation)
         return {"score": metrics["top1"], **metrics}
 
     def keep(self, metrics: dict[str, float], step: int) -> None:
         """Publish the best so far, so that it can be used while training goes on."""
-        publish(PortableModel.load(self.folder / "trial"), {**rounded(metrics), "step": step}, self.folder / "model")
+        publish(
+            PortableModel.load(self.folder / "trial"), {**rounded(metrics), "step": step}, folder=self.folder / "model"
+        )
 
 
 def _groups(labels: NDArray[Any]) -> list[NDArray[np.intp]]:
@@ -245,7 +247,9 @@ def train_embedder(source: CropSource, out_dir: Path, *, options: EmbedderOption
     ):
         count = catalogues * options.per_catalogue
         plan = CachePlan(f"cooler-embedder {part}", seed, count, options.per_catalogue, CACHE_WH)
-        caches.append(build_cache(source, crop_record, plan, folder=out_dir / f"crops-{part}", workers=options.workers))
+        caches.append(
+            build_cache(source, crop_record, plan=plan, folder=out_dir / f"crops-{part}", workers=options.workers)
+        )
     train, validation = caches
     lineage = {
         "trained_by": "fleetsight train embedder",
@@ -263,7 +267,7 @@ def train_embedder(source: CropSource, out_dir: Path, *, options: EmbedderOption
     result = loop.run()
     best = loop.load_best()
     assert isinstance(best, _Net)
-    model = save_model(best.embedder, card, out_dir / "model")
+    model = save_model(best.embedder, card, folder=out_dir / "model")
     metrics = recall_of(model, validation)
     facts: dict[str, Any] = {
         "parameters": parameters_of(best.embedder),
@@ -274,4 +278,4 @@ def train_embedder(source: CropSource, out_dir: Path, *, options: EmbedderOption
         "best_step": result.best_step,
         "seconds": round(result.seconds),
     }
-    return report_card(publish(model, {**rounded(metrics), **facts}, model.folder), out_dir / "report.json")
+    return report_card(publish(model, {**rounded(metrics), **facts}, folder=model.folder), out_dir / "report.json")

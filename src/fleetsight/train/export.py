@@ -68,7 +68,7 @@ def onnx_bytes(net: nn.Module, input_wh: tuple[int, int], *, open_batch: bool) -
     return buffer.getvalue()
 
 
-def save_model(net: nn.Module, card: Card, folder: Path) -> PortableModel:
+def save_model(net: nn.Module, card: Card, *, folder: Path) -> PortableModel:
     """Export a trained network into a portable folder, in place of the one that lies there.
 
     Args:
@@ -86,7 +86,7 @@ def save_model(net: nn.Module, card: Card, folder: Path) -> PortableModel:
     return _swap(draft, folder)
 
 
-def publish(model: PortableModel, metrics: dict[str, Any], folder: Path) -> PortableModel:
+def publish(model: PortableModel, metrics: dict[str, Any], *, folder: Path) -> PortableModel:
     """Write a model with its measured figures into a folder, in place of what lies there.
 
     Args:

@@ -68,7 +68,7 @@ class Task(Protocol):
     def batch(self, step: int) -> Any:
         """Prepare the batch of one step; a pure function of the step."""
 
-    def loss(self, net: nn.Module, batch: Any, device: torch.device) -> dict[str, Tensor]:
+    def loss(self, net: nn.Module, batch: Any, *, device: torch.device) -> dict[str, Tensor]:
         """Compute the losses; `total` is the one to minimise."""
 
     def validate(self, net: nn.Module, step: int) -> dict[str, float]:
@@ -197,7 +197,7 @@ class TrainingLoop:
             group["lr"] = self.plan.learning_rate * rate_factor(self.step, self.plan)
         self.net.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bf16):
-            losses = self.task.loss(self.net, batch, self.device)
+            losses = self.task.loss(self.net, batch, device=self.device)
         self.optimiser.zero_grad(set_to_none=True)
         losses["total"].backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), GRADIENT_NORM_MAX)

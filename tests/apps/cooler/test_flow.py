@@ -11,12 +11,12 @@ import pytest
 from fleetsight.accel.detector import Detector
 from fleetsight.accel.importer import ImportOptions, import_onnx
 from fleetsight.accel.labels import COCO
-from fleetsight.apps.cooler import report
 from fleetsight.apps.cooler.decide import Decision
 from fleetsight.apps.cooler.events import Kind, Role
-from fleetsight.apps.cooler.evidence import write_evidence
 from fleetsight.apps.cooler.flow import Engine, settle
 from fleetsight.apps.cooler.models import load_detector
+from fleetsight.apps.cooler.show import report
+from fleetsight.apps.cooler.show.evidence import write_evidence
 from fleetsight.catalog.sku import CatalogError
 from fleetsight.video.encode import write_clip
 from fleetsight.vision.image import Image

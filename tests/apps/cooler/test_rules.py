@@ -18,7 +18,7 @@ SHOPPER = SessionFacts(role=Role.SHOPPER, native={})
 def change(kind: Kind, probabilities: dict[str | None, float], at_s: float, *, count: int = 1) -> Change:
     box = np.array([10.0, 10.0, 40.0, 70.0], dtype=np.float32)
     place = Place(0, np.array([0, 0, 50, 80]), [Run(0.0, 0.5, box_xyxy_px=box, frames=5, seen=5)])
-    gap = Gap(at_s - 0.5, at_s + 0.1, at_s + 0.5, left_s=at_s, moved_s=at_s, rested_s=at_s)
+    gap = Gap(at_s - 0.5, at_s + 0.1, at_s + 0.5, hand_s=(at_s - 0.1, at_s + 0.1))
     return Change(kind, place, Reading(probabilities), count, 0.9, gap, "test")
 
 
@@ -78,7 +78,7 @@ def test_the_basket_is_never_negative_and_never_more_than_was_taken(acts: list[t
 def test_the_moment_of_an_act_lies_in_its_gap(
     start: float, touch: float, left: float, rest: float, length: float
 ) -> None:
-    gap = Gap(start, start + touch, start + touch + length, left_s=start + left, moved_s=start + rest, rested_s=start + rest)
+    gap = Gap(start, start + touch, start + touch + length, hand_s=(start + left, start + left + rest))
     for kind in (Kind.TAKE, Kind.PUT_BACK):
         assert gap.start_s <= moment(kind, gap) <= gap.end_s
 

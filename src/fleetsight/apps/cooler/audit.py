@@ -31,7 +31,9 @@ TILTS_RAD = (0.0, 0.2, 0.45, 0.7, 0.95)
 """Tilts tried when the camera is not calibrated: from a level camera to one above the door."""
 PRINT_WEIGHT = 25.0
 """Loss of a correlation of 0 against 1, in sigmas of edges."""
-PRINT_SEARCH_PX = 2
+PRINT_UPSAMPLE = 2
+PRINT_SEARCH = np.array([4, 1])
+"""Pixels of the upsampled picture by which a print may be off: sideways a product stands freely, in height it does not."""
 LEVEL_RAD = 0.5
 """A camera that looks down further than this looks from above."""
 HFOV_DEFAULT_DEG = 62.0
@@ -168,23 +170,36 @@ def _print_votes(before: View, after: View, predicted: NDArray[np.float64]) -> N
     votes = np.full(len(STEP_NUMBERS), np.nan)
     if before.picture is None or after.picture is None:
         return np.zeros(len(STEP_NUMBERS))
+    up = PRINT_UPSAMPLE
     origin = np.tile(before.window_xyxy_px[:2], 2)
     x0, y0, x1, y1 = np.rint(before.box_xyxy_px - origin).astype(int)
     template = before.picture[max(0, y0) : y1, max(0, x0) : x1]
     if min(template.shape[:2]) < 8 or float(template.std()) < 4.0:
         return np.zeros(len(STEP_NUMBERS))
+    rounded = np.array([max(0, x0), max(0, y0), x1, y1]) + origin - before.box_xyxy_px
+    template = cv2.cvtColor(template, cv2.COLOR_RGB2GRAY)
+    scene = cv2.resize(
+        cv2.cvtColor(after.picture, cv2.COLOR_RGB2GRAY), None, fx=up, fy=up, interpolation=cv2.INTER_LINEAR
+    )
     for index, number in enumerate(STEP_NUMBERS):
-        box = predicted[int(np.argmin(np.abs(ROW_STEPS - number)))] - origin
-        size = np.rint([box[2] - box[0], box[3] - box[1]]).astype(int)
-        left, top = np.rint(box[:2]).astype(int) - PRINT_SEARCH_PX
-        field = after.picture[
-            max(0, top) : top + size[1] + 2 * PRINT_SEARCH_PX, max(0, left) : left + size[0] + 2 * PRINT_SEARCH_PX
+        tries = [
+            _correlation(template, scene, up * (predicted[i] + rounded - origin))
+            for i in np.flatnonzero(np.abs(ROW_STEPS - number) <= STEP_SLACK + 1e-9)[::2]
         ]
-        if min(size) < 8 or field.shape[0] < size[1] or field.shape[1] < size[0]:
-            continue
-        sized = cv2.resize(template, (int(size[0]), int(size[1])), interpolation=cv2.INTER_LINEAR)
-        votes[index] = max(0.0, float(cv2.matchTemplate(field, sized, cv2.TM_CCOEFF_NORMED).max()))
+        votes[index] = np.nan if np.isnan(tries).all() else np.nanmax(tries)
     return np.asarray(np.nan_to_num(votes, nan=0.0 if np.isnan(votes).all() else float(np.nanmin(votes))))
+
+
+def _correlation(template: NDArray[np.float32], scene: NDArray[np.float32], box: NDArray[np.float64]) -> float:
+    """Best correlation of a print drawn into a box of the scene, give or take PRINT_SEARCH; nan outside of the scene."""
+    wide, high = (int(v) for v in np.rint([box[2] - box[0], box[3] - box[1]]))
+    left, top = (int(v) for v in np.rint(box[:2]) - PRINT_SEARCH)
+    right, bottom = left + wide + 2 * PRINT_SEARCH[0], top + high + 2 * PRINT_SEARCH[1]
+    field = scene[max(0, top) : bottom, max(0, left) : right]
+    if min(wide, high) < 8 or field.shape[0] < high or field.shape[1] < wide:
+        return float("nan")
+    sized = cv2.resize(template, (wide, high), interpolation=cv2.INTER_LINEAR)
+    return max(0.0, float(cv2.matchTemplate(field, sized, cv2.TM_CCOEFF_NORMED).max()))
 
 
 def _row_boxes(
@@ -198,9 +213,8 @@ def _row_boxes(
     if extent.slimness > 0.0:
         view = tilt_rad + np.arctan(((y0 + y1) / 2 - middle[1]) / lens.focal_px)
         tall = np.cos(view) / extent.slimness + abs(np.sin(view)) * extent.pitch * 0.9
-        upright = (y1 - y0) / tall
-        # Seen from above, tall things lean towards the rim and their boxes are wider than they are; else a neighbour hides some.
-        width = float(np.clip(upright, 0.4 * width, width)) if tilt_rad > LEVEL_RAD else max(width, upright)
+        # Neighbours hide a part of the width, and side faces and leaning add to it: the height tells the distance better.
+        width = float(np.clip((y1 - y0) / tall, 0.5 * width, 1.6 * width))
     start = np.array([*(foot - middle), lens.focal_px]) / width
     row = extent.pitch * np.array([0.0, -np.sin(tilt_rad), np.cos(tilt_rad)])
     points = start + ROW_STEPS[:, None] * row

@@ -6,6 +6,7 @@ moving thing or a changed look ends the run, and the next calm view begins anoth
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ WINDOW_GROW = 0.35
 """Pictures of a place reach this share of its box beyond it on each side, so that a deeper or shifted product still fits."""
 PICTURES_MAX = 8
 PICTURE_EVERY_S = 0.10
+HAND_COVER = 0.1
 MATCH_IOU = 0.3
 CONTAINED_SHARE = 0.6
 """A product that was half hidden and comes into full view has a box that contains this much of the old one."""
@@ -36,9 +38,6 @@ OWNED_SHARE = 0.5
 """A detection that shares more than this with a place (of either area) belongs to it and founds no other."""
 CANDIDATES_MAX = 200
 PLACES_MAX = 400
-SIGHTINGS_MAX = 2000
-SIGHTED_IOU = 0.8
-"""A detection this close to a resting product is that product at rest."""
 
 
 @dataclass
@@ -110,18 +109,14 @@ class Gap:
         start_s: last calm frame before.
         touched_s: last time a hand or arm covered the place; equals end_s when none was seen.
         end_s: first calm frame after.
-        left_s: last time a product was seen where the earlier one stood, start_s at least.
-        moved_s: first time after that a product was seen elsewhere near it, end_s at most.
-        rested_s: first time from which on a product was seen where the later one stands, end_s at most.
+        hand_s: first and last time a hand itself, not only an arm, was there; (start_s, touched_s) when none was seen.
         touched: whether a hand or arm was there at all.
     """
 
     start_s: float
     touched_s: float
     end_s: float
-    left_s: float
-    moved_s: float
-    rested_s: float
+    hand_s: tuple[float, float]
     touched: bool = True
 
 
@@ -144,7 +139,7 @@ class Place:
     unresolved_s: float | None = None
     _touched_s: float = -1.0
     _pending: Run | None = None
-    _sightings: list[tuple[float, NDArray[np.float32]]] = field(default_factory=list)
+    _hand_s: tuple[float, float] | None = None
 
     @property
     def box_xyxy_px(self) -> NDArray[np.float32]:
@@ -174,6 +169,16 @@ class Place:
             (4,) float32, None when the place was empty.
         """
         return self.run_at(at_s).box_xyxy_px
+
+
+class _Reading(NamedTuple):
+    """What one frame says about one place."""
+
+    calm: bool
+    touched: bool
+    by_hand: bool
+    changed: float
+    detection: tuple[NDArray[np.float32], float, int] | None
 
 
 @dataclass
@@ -222,9 +227,10 @@ class ShelfReader:
                     detection = (
                         products.boxes_xyxy_px[found], float(products.scores[found]), int(products.labels[found])
                     )  # fmt: skip
-                touched = bool(covered[index] > 0.1 or shares.hidden[index] > CALM_HIDDEN)
+                by_hand = bool(covered[index] > HAND_COVER)
+                touched = by_hand or bool(shares.hidden[index] > CALM_HIDDEN)
                 calm = not touched and bool(shares.moving[index] < CALM_MOVING) and not self.look.disturbed
-                self._advance(place, at_s, image, (calm, touched, float(shares.changed[index]), detection))
+                self._advance(place, at_s, image, _Reading(calm, touched, by_hand, float(shares.changed[index]), detection))
         taken = set(owner.values())
         rest = [i for i in range(len(products)) if i not in taken]
         self._propose(image, products.select(np.array(rest, dtype=np.int64)), hands_xyxy_px, at_s)
@@ -240,14 +246,8 @@ class ShelfReader:
                 self._settle(place)
         return self.places
 
-    def _advance(
-        self,
-        place: Place,
-        at_s: float,
-        image: Image,
-        reading: tuple[bool, bool, float, tuple[NDArray[np.float32], float, int] | None],
-    ) -> None:
-        calm, touched, changed, detection = reading
+    def _advance(self, place: Place, at_s: float, image: Image, reading: "_Reading") -> None:
+        calm, touched, by_hand, changed, detection = reading
         run = place.runs[-1]
         after_touch = place.unresolved_s is not None and place._touched_s >= 0.0
         if calm and changed < (RESUMED_CHANGED if after_touch else CALM_CHANGED):
@@ -257,11 +257,11 @@ class ShelfReader:
             return
         if place.unresolved_s is None:
             place.unresolved_s, place._touched_s, place._pending = run.end_s, -1.0, None
-            place._sightings.clear()
-        if detection is not None and len(place._sightings) < SIGHTINGS_MAX:
-            place._sightings.append((at_s, detection[0]))
+            place._hand_s = None
         if touched:
             place._touched_s = at_s
+        if by_hand:
+            place._hand_s = (at_s if place._hand_s is None else place._hand_s[0], at_s)
         if not calm:
             place._pending = None
             return
@@ -278,18 +278,8 @@ class ShelfReader:
         pending = place._pending
         touched_s = place._touched_s if place._touched_s >= 0.0 else pending.start_s
         start_s, end_s = place.unresolved_s, pending.start_s
-        left_s, moved_s, rested_s = _sighted(place._sightings, place.runs[-1].box_xyxy_px, pending.box_xyxy_px)
-        place.gaps.append(
-            Gap(
-                start_s,
-                touched_s,
-                end_s,
-                left_s=min(max(start_s, left_s), end_s),
-                moved_s=min(max(start_s, moved_s), end_s),
-                rested_s=min(max(start_s, rested_s), end_s),
-                touched=place._touched_s >= 0.0,
-            )
-        )
+        hand_s = (start_s, touched_s) if place._hand_s is None else place._hand_s
+        place.gaps.append(Gap(start_s, touched_s, end_s, hand_s=hand_s, touched=place._touched_s >= 0.0))
         place.runs.append(pending)
         place._pending, place.unresolved_s = None, None
         self.look.accept(place.box_xyxy_px if pending.present else place.window_xyxy_px.astype(np.float32))
@@ -355,7 +345,7 @@ class ShelfReader:
             empty = Run(start_s=self._start_s, end_s=candidate.run.start_s, frames=1)
             place.runs.insert(0, empty)
             rest_s = candidate.run.start_s
-            place.gaps.append(Gap(rest_s, rest_s, rest_s, left_s=rest_s, moved_s=rest_s, rested_s=rest_s))
+            place.gaps.append(Gap(rest_s, rest_s, rest_s, hand_s=(rest_s, rest_s)))
         self._picture(place, candidate.run, at_s, image)
         self.look.accept(box)
         self.places.append(place)
@@ -399,29 +389,3 @@ def cover_share(boxes_xyxy_px: NDArray[np.float32], covers_xyxy_px: NDArray[np.f
         return np.zeros(len(boxes_xyxy_px), dtype=np.float32)
     share: NDArray[np.float32] = covered(boxes_xyxy_px, covers_xyxy_px).max(axis=1)
     return share
-
-
-def _sighted(
-    sightings: list[tuple[float, NDArray[np.float32]]],
-    before: NDArray[np.float32] | None,
-    after: NDArray[np.float32] | None,
-) -> tuple[float, float, float]:
-    """When a product was last at rest at the earlier box, first elsewhere, and from when on at rest at the later box."""
-    left_s, moved_s, rested_s = float("-inf"), float("inf"), float("inf")
-    if not sightings:
-        return left_s, moved_s, rested_s
-    boxes = np.stack([box for _, box in sightings])
-    zero = np.zeros(len(boxes), dtype=np.float32)
-    like_before = zero if before is None else iou(boxes, before[None])[:, 0]
-    like_after = zero if after is None else iou(boxes, after[None])[:, 0]
-    at_before = (like_before >= SIGHTED_IOU) & (like_before >= like_after)
-    at_after = (like_after >= SIGHTED_IOU) & (like_after > like_before)
-    first_away = int(np.argmin(at_before)) if not at_before.all() else len(boxes)
-    if first_away > 0:
-        left_s = sightings[first_away - 1][0]
-    if first_away < len(boxes):
-        moved_s = sightings[first_away][0]
-    last_away = len(boxes) - 1 - int(np.argmin(at_after[::-1])) if not at_after.all() else -1
-    if last_away + 1 < len(boxes):
-        rested_s = sightings[last_away + 1][0]
-    return left_s, moved_s, rested_s

@@ -8,9 +8,10 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from fleetsight.apps.cooler.events import Event, Kind
+from fleetsight.money import Money
 
 if TYPE_CHECKING:
-    from fleetsight.apps.cooler.demo import Shown
+    from fleetsight.apps.cooler.show.demo import Shown
 
 COLOURS: dict[str, str] = {
     Kind.TAKE: "#c8402f",
@@ -24,7 +25,7 @@ STYLE = """
 :root { --ink: #1d2430; --soft: #667085; --line: #e3e7ee; --paper: #fff; --ground: #f5f6f9; }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-header, main { max-width: 1160px; margin: 0 auto; padding: 24px 20px; }
+header, main { max-width: 1160px; margin: 0 auto; padding: 16px 20px; }
 h1 { margin: 0; font-size: 26px; } h2 { margin: 0; font-size: 18px; } p { margin: 6px 0; color: var(--soft); }
 article { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 18px; margin: 0 0 22px; }
 .head { display: flex; gap: 12px; align-items: baseline; flex-wrap: wrap; }
@@ -36,7 +37,7 @@ article { background: var(--paper); border: 1px solid var(--line); border-radius
 video { width: 100%; border-radius: 6px; background: #000; display: block; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
 td, th { text-align: left; padding: 4px 6px; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.n, th.n { text-align: right; } tr.off td { background: #fdeceb; }
+td.n, th.n { text-align: right; } tr.off td { background: #fdeceb; } tr.total td { font-weight: 600; }
 svg { width: 100%; height: 66px; display: block; margin-top: 8px; } svg .tick { cursor: pointer; }
 svg text { font-size: 11px; fill: var(--soft); }
 details { margin-top: 8px; border-top: 1px solid var(--line); padding-top: 8px; }
@@ -97,18 +98,22 @@ Confidence {settlement.confidence:.3f}.</p></div></div>{evidence}</article>"""
 
 def _receipt(item: "Shown") -> str:
     basket, true = item.settlement.basket, item.outcome.true_basket
-    rows = []
+    currency = item.catalog.currency
+    rows, total = [], Money(0, currency)
     for sku in sorted({*basket, *true}):
         entry = item.catalog.skus.get(sku)
-        price = (entry.price_minor if entry else 0) * basket.get(sku, 0) / 100
+        price = Money(entry.price_minor if entry else 0, currency) * basket.get(sku, 0)
+        total = total + price
         off = ' class="off"' if basket.get(sku, 0) != true.get(sku, 0) else ""
         rows.append(
             f"<tr{off}><td>{escape(entry.name if entry else sku)}<br><span class='small'>{escape(sku)}</span></td>"
-            f"<td class=n>{basket.get(sku, 0)}</td><td class=n>{true.get(sku, 0)}</td><td class=n>{price:.2f}</td></tr>"
+            f"<td class=n>{basket.get(sku, 0)}</td><td class=n>{true.get(sku, 0)}</td><td class=n>{escape(str(price))}</td></tr>"
         )
-    body = "".join(rows) or "<tr><td colspan=4>Nothing was taken.</td></tr>"
-    currency = escape(item.catalog.currency)
-    return f"<table><tr><th>SKU</th><th class=n>basket</th><th class=n>truth</th><th class=n>{currency}</th></tr>{body}</table>"
+    sum_row = f"<tr class=total><td>total</td><td></td><td></td><td class=n>{escape(str(total))}</td></tr>"
+    body = "".join([*rows, sum_row]) if rows else "<tr><td colspan=4>Nothing was taken.</td></tr>"
+    return (
+        f"<table><tr><th>SKU</th><th class=n>basket</th><th class=n>truth</th><th class=n>price</th></tr>{body}</table>"
+    )
 
 
 def _timeline(item: "Shown") -> str:
@@ -144,7 +149,7 @@ def _line(item: "Shown", index: int, event: Event) -> str:
     )
     count = f"{event.count} × " if event.count > 1 else ""
     return (
-        f'<details style="--mark: {COLOURS[event.kind]}"><summary><b>{escape(event.kind.replace("_", " "))}</b> {count}'
+        f'<details{" open" if index == 0 else ""} style="--mark: {COLOURS[event.kind]}"><summary><b>{escape(event.kind.replace("_", " "))}</b> {count}'
         f"{escape(event.sku or 'not in catalog')} at {event.at_s:.1f} s <span class='small'>confidence "
         f"{event.confidence:.2f}, rule {escape(event.rule)}</span></summary>"
         f"<div class='small'>Alternatives: {others or 'none'}. Window {event.window_s[0]:.1f} to {event.window_s[1]:.1f} s."

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetsight.apps.cooler.metrics import (
+from fleetsight.apps.cooler.evaluate.metrics import (
     Outcome,
     TimedSku,
     event_f1,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fleetsight.apps.cooler import page
-from fleetsight.apps.cooler.evidence import describe, write_evidence
+from fleetsight.apps.cooler.evaluate.metrics import Outcome
+from fleetsight.apps.cooler.evaluate.score import compare, settle_rendered
 from fleetsight.apps.cooler.flow import Settlement
-from fleetsight.apps.cooler.metrics import Outcome
-from fleetsight.apps.cooler.score import compare, settle_rendered
+from fleetsight.apps.cooler.show import page
+from fleetsight.apps.cooler.show.evidence import describe, write_evidence
 from fleetsight.catalog.sku import Catalog
 from fleetsight.money import Money
 from fleetsight.sim.session import plan_session

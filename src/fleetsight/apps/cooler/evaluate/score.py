@@ -6,17 +6,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from fleetsight.apps.cooler.evaluate.metrics import Outcome, TimedSku, summarise
 from fleetsight.apps.cooler.events import Event, Kind, Role
 from fleetsight.apps.cooler.flow import Engine, Settlement, settle
-from fleetsight.apps.cooler.metrics import Outcome, TimedSku, summarise
 from fleetsight.apps.cooler.models import load_detector, load_embedder
 from fleetsight.catalog.planogram import Planogram
 from fleetsight.catalog.sku import Catalog
 from fleetsight.errors import Error
-from fleetsight.sim.session import SCENARIOS, SessionPlan, plan_session, render
+from fleetsight.sim.session import SessionPlan, plan_session, render
+from fleetsight.sim.shoppers.scenarios import SCENARIOS
 from fleetsight.sim.truth import session_truth, write_side_files
 from fleetsight.video.encode import write_clip
 
@@ -83,7 +85,8 @@ def score_suite(
     rows = suite.rows()
     outcomes: list[Outcome] = []
     count = workers or os.cpu_count() or 1
-    with ProcessPoolExecutor(max_workers=min(count, len(rows))) as pool:
+    # Spawned, not forked: a fork takes the threads' locks of a model that this process has opened, but not the threads.
+    with ProcessPoolExecutor(max_workers=min(count, len(rows)), mp_context=get_context("spawn")) as pool:
         for outcome in pool.map(score_session, repeat(suite), rows):
             outcomes.append(outcome)
             if progress is not None:

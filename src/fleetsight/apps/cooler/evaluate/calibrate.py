@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from fleetsight.apps.cooler.metrics import Outcome
-from fleetsight.apps.cooler.score import Suite, score_suite
+from fleetsight.apps.cooler.evaluate.metrics import Outcome
+from fleetsight.apps.cooler.evaluate.score import ScoreError, Suite, score_suite
 
 RIDGE = 0.02
 """Weight decay per session: keeps weights finite when a feature separates the sessions perfectly."""
@@ -29,6 +29,8 @@ def calibrate_on(
         progress: called after each session.
     Returns:
         `weights`, `bias`, and what they were fitted on.
+    Raises:
+        ScoreError: see `Suite.rows` and `fit`.
     """
     _, outcomes = score_suite(suite, workers=workers, progress=progress)
     fitted = fit([o for o in outcomes if o.gated])
@@ -42,7 +44,11 @@ def fit(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         outcomes: scored sessions with their doubt.
     Returns:
         `weights` (6), `bias` (1), `n`, `exact`.
+    Raises:
+        ScoreError: no session is left to fit on.
     """
+    if not outcomes:
+        raise ScoreError("a person sees all of these sessions, so nothing can be fitted", hint="take more --sessions")
     features = np.array([o.doubt for o in outcomes], dtype=np.float64)
     exact = np.array([o.exact for o in outcomes], dtype=np.float64)
 

@@ -1,0 +1,430 @@
+"""Bad clips and bad model folders, settled from end to end: a clear refusal, or a degraded result that a person looks at."""
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fleetsight.accel.bundled import bundled_folder
+from fleetsight.apps.cooler.decide import Decision
+from fleetsight.apps.cooler.flow import Engine
+from fleetsight.apps.cooler.models import DETECTOR, load_detector
+from fleetsight.cli.main import app
+from fleetsight.video.decode import Limits
+from tests.apps.cooler.bad_clips import (
+    RATE_HZ,
+    SIZE_WH,
+    answer_to,
+    flipped,
+    giant_after,
+    good_bytes,
+    good_images,
+    noisy,
+    sound_only,
+    turned,
+    write_images,
+)
+from tests.video.conftest import moving_images, mux_foreign
+from tests.video.test_hostile import PLAYLISTS
+
+CONTAINERS = (".mp4", ".mkv", ".ts")
+RUNNER = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine.for_labels(load_detector(), ("product",))
+
+
+def write(clip: Path, content: bytes) -> Path:
+    clip.write_bytes(content)
+    return clip
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_the_whole_clip_is_settled_without_a_person(tmp_path: Path, engine: Engine, suffix: str) -> None:
+    """What the other tests damage; without this they would prove nothing."""
+    answer = answer_to(write(tmp_path / f"good{suffix}", good_bytes(suffix)), engine)
+    assert answer.settlement is not None
+    assert answer.degraded == ()
+    assert answer.settlement.decision is Decision.CHARGE
+    assert answer.settlement.basket == {"product": 1}
+
+
+# --- files that are no video ---
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_an_empty_file_is_refused_as_empty(tmp_path: Path, engine: Engine, suffix: str) -> None:
+    answer = answer_to(write(tmp_path / f"empty{suffix}", b""), engine)
+    assert answer.code == "media_empty"
+    assert answer.is_safe
+
+
+@pytest.mark.parametrize("magic", [b"", b"\x1a\x45\xdf\xa3", b"\0\0\0\x20ftypisom", b"\0\0\0\x08moov"])
+def test_random_bytes_are_refused(tmp_path: Path, engine: Engine, magic: bytes) -> None:
+    content = magic + np.random.default_rng(len(magic)).bytes(50_000)
+    answer = answer_to(write(tmp_path / "random.mp4", content), engine)
+    assert answer.is_refused
+    assert answer.is_safe
+
+
+@pytest.mark.parametrize("kind", PLAYLISTS)
+def test_a_playlist_named_mp4_is_refused_and_leads_nowhere(tmp_path: Path, engine: Engine, kind: str) -> None:
+    write(tmp_path / "secret.mp4", good_bytes(".mp4"))
+    (tmp_path / "upload.mp4").write_text(PLAYLISTS[kind])
+    answer = answer_to(tmp_path / "upload.mp4", engine)
+    assert answer.code == "media_format"
+    assert answer.is_safe
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_sound_alone_is_refused(tmp_path: Path, engine: Engine, suffix: str) -> None:
+    answer = answer_to(sound_only(tmp_path / f"sound{suffix}"), engine)
+    assert answer.code == "media_no_video"
+    assert answer.is_safe
+
+
+# --- damage ---
+
+
+@pytest.mark.parametrize("percent", range(5, 100, 5))
+def test_a_cut_clip_is_never_settled_alone(tmp_path: Path, engine: Engine, percent: int) -> None:
+    content = good_bytes(".mkv")
+    answer = answer_to(write(tmp_path / "cut.mkv", content[: len(content) * percent // 100]), engine)
+    assert answer.is_safe
+    assert answer.code == "media_truncated" or "truncated" in answer.degraded
+    if answer.settlement is not None:
+        assert answer.settlement.summary.decoded_fraction < 1
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ts"])
+@pytest.mark.parametrize("percent", [15, 50, 85, 99])
+def test_a_cut_clip_of_another_recorder_is_never_settled_alone(
+    tmp_path: Path, engine: Engine, suffix: str, percent: int
+) -> None:
+    content = good_bytes(suffix, sealed=False)
+    length = len(content) * percent // 100 // 188 * 188 + 100  # a cut between two TS packets leaves no trace
+    assert answer_to(write(tmp_path / f"cut{suffix}", content[:length]), engine).is_safe
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+@pytest.mark.parametrize("count", [1, 40])
+def test_flipped_bits_are_never_settled_alone(tmp_path: Path, engine: Engine, suffix: str, count: int) -> None:
+    content = flipped(good_bytes(suffix), count=count, seed=count)
+    assert answer_to(write(tmp_path / f"flipped{suffix}", content), engine).is_safe
+
+
+# --- pictures of an absurd size or number ---
+
+
+@pytest.mark.parametrize("after", [0, 20])
+def test_a_picture_of_16384_by_8192_ends_the_clip_before_it_is_decoded(
+    tmp_path: Path, engine: Engine, after: int
+) -> None:
+    mux_foreign(tmp_path / "giant.ts", count=40, group=10, packet_edit=giant_after(after))
+    answer = answer_to(tmp_path / "giant.ts", engine)
+    assert answer.is_safe
+    assert bool(answer.settlement) == bool(after)
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hundred thousand tiny pictures: one recording, many times over."""
+    clip = tmp_path_factory.mktemp("endless") / "endless.ts"
+    write_images(clip, moving_images(100, width=32, height=32))
+    clip.write_bytes(clip.read_bytes() * 1000)
+    return clip
+
+
+def test_endless_tiny_pictures_end_at_the_limit(endless: Path, engine: Engine) -> None:
+    answer = answer_to(endless, engine, limits=Limits(frames=200))
+    assert answer.settlement is not None
+    assert answer.settlement.summary.frames == 200
+    assert "limit_frames" in answer.degraded
+    assert answer.is_safe
+
+
+@pytest.mark.parametrize("size_wh", [(2, 2), (16, 16), (16, 1024), (1024, 16)])
+def test_pictures_of_an_absurd_shape_break_nothing(tmp_path: Path, engine: Engine, size_wh: tuple[int, int]) -> None:
+    generator = np.random.default_rng(3)
+    images = (generator.integers(0, 255, (*size_wh[::-1], 3)).astype(np.uint8) for _ in range(12))
+    answer = answer_to(write_images(tmp_path / "shape.mkv", images), engine)
+    assert answer.is_bounded
+    assert answer.settlement is None or answer.settlement.decision is not Decision.CHARGE
+
+
+def test_an_odd_number_of_rows_and_columns_breaks_neither_the_answer_nor_its_evidence(
+    tmp_path: Path, engine: Engine
+) -> None:
+    mux_foreign(tmp_path / "odd.mkv", codec="libvpx", count=12, size_wh=(65, 49))
+    assert answer_to(tmp_path / "odd.mkv", engine).settlement is not None
+    done = command(tmp_path / "odd.mkv", "--skus", "product", "--evidence", tmp_path / "evidence")
+    assert done.exit_code == 0, done.stderr
+
+
+# --- time and orientation ---
+
+
+def test_a_variable_frame_rate_is_for_a_person(tmp_path: Path, engine: Engine) -> None:
+    images = good_images()
+    steps_s = np.random.default_rng(2).choice([1 / 30, 1 / 15, 1 / 8], len(images))
+    clip = write_images(tmp_path / "uneven.mp4", images, stamps_s=accumulate(steps_s))
+    answer = answer_to(clip, engine)
+    assert "variable_rate" in answer.degraded
+    assert answer.is_safe
+
+
+def test_a_pause_in_the_recording_is_for_a_person(tmp_path: Path, engine: Engine) -> None:
+    images = good_images()
+    stamps_s = [float(index / RATE_HZ) + (8.0 if index >= len(images) // 2 else 0.0) for index in range(len(images))]
+    answer = answer_to(write_images(tmp_path / "pause.mp4", images, stamps_s=stamps_s), engine)
+    assert "gap" in answer.degraded
+    assert answer.is_safe
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_rotated_clip_is_for_a_person(tmp_path: Path, engine: Engine, degrees: int) -> None:
+    good = write(tmp_path / "good.mp4", good_bytes(".mp4"))
+    answer = answer_to(turned(good, tmp_path / "turned.mp4", degrees), engine)
+    assert "rotated" in answer.degraded
+    assert answer.is_safe
+
+
+# --- a camera that sees nothing ---
+
+
+def test_a_black_picture_is_for_a_person(tmp_path: Path, engine: Engine) -> None:
+    answer = answer_to(write_images(tmp_path / "black.mp4", noisy(3, count=45)), engine)
+    assert any("black" in reason for reason in answer.degraded)
+    assert answer.settlement is not None
+    assert answer.settlement.basket == {}
+    assert answer.is_safe
+
+
+@pytest.mark.parametrize("level", [4, 60, 160])
+def test_a_lens_that_is_covered_half_way_is_for_a_person(tmp_path: Path, engine: Engine, level: int) -> None:
+    images = good_images()
+    half = len(images) // 2
+    clip = write_images(tmp_path / "covered.mp4", (*images[:half], *noisy(level, count=half)))
+    answer = answer_to(clip, engine)
+    assert any("black" in reason or "covered" in reason for reason in answer.degraded)
+    assert answer.is_safe
+
+
+@pytest.mark.parametrize("level", [4, 120])
+def test_a_lens_that_is_covered_while_something_is_taken_is_for_a_person(
+    tmp_path: Path, engine: Engine, level: int
+) -> None:
+    images = list(good_images())
+    images[10:40] = noisy(level, count=30)
+    answer = answer_to(write_images(tmp_path / "covered.mp4", images), engine)
+    assert answer.is_safe
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7])
+def test_a_lens_half_of_which_is_covered_is_never_charged(tmp_path: Path, engine: Engine, share: float) -> None:
+    images = [image.copy() for image in good_images()]
+    for image, lid in zip(images[25:], noisy(25, count=len(images)), strict=False):
+        width = round(share * SIZE_WH[0])
+        image[:, :width] = lid[:, :width]
+    answer = answer_to(write_images(tmp_path / "half.mp4", images), engine)
+    assert answer.settlement is not None
+    assert answer.settlement.decision is Decision.REVIEW
+
+
+@pytest.mark.parametrize("before", [0, 20])
+def test_a_picture_that_freezes_is_for_a_person(tmp_path: Path, engine: Engine, before: int) -> None:
+    images = good_images()
+    frozen = (*images[:before], *[images[before]] * 60)
+    answer = answer_to(write_images(tmp_path / "frozen.mp4", frozen), engine)
+    assert any("frozen" in reason for reason in answer.degraded)
+    assert answer.is_safe
+
+
+# --- through the command ---
+
+
+def command(*arguments: str | Path) -> Any:
+    return RUNNER.invoke(app, ["cooler", "settle", *map(str, arguments)])
+
+
+def test_the_command_refuses_with_a_code_a_reason_and_a_hint(tmp_path: Path) -> None:
+    empty = write(tmp_path / "empty.mp4", b"")
+    done = command(empty, "--skus", "product")
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error[media_empty]: the file is empty\nhint: ")
+    as_json = command(empty, "--skus", "product", "--json")
+    assert as_json.exit_code == 2
+    assert json.loads(as_json.stderr)["error"]["code"] == "media_empty"
+
+
+def test_the_command_answers_for_a_cut_clip_and_shows_its_evidence(tmp_path: Path) -> None:
+    content = good_bytes(".mkv")
+    cut = write(tmp_path / "cut.mkv", content[: len(content) * 8 // 10])
+    done = command(cut, "--skus", "product", "--json", "--evidence", tmp_path / "evidence")
+    assert done.exit_code == 0, done.output
+    value = json.loads(done.stdout)
+    assert value["decision"] == "review"
+    assert "truncated" in value["degraded"]
+    assert 0 < value["decoded_fraction"] < 1
+    assert (tmp_path / "evidence").is_dir()
+
+
+def test_the_process_lives_through_the_worst_clips_in_a_gigabyte(tmp_path: Path, endless: Path) -> None:
+    """In a process of its own, as a user starts it, so that its memory is its own."""
+    mux_foreign(tmp_path / "giant.ts", count=40, group=10, packet_edit=giant_after(20))
+    for clip, frames in ((tmp_path / "giant.ts", 36_000), (endless, 200)):
+        done, peak_bytes = watched_process(tmp_path, clip, frames=frames)
+        assert done["decision"] == "review"
+        assert done["degraded"]
+        assert peak_bytes < 2**30
+
+
+def watched_process(tmp_path: Path, clip: Path, *, frames: int) -> tuple[dict[str, Any], int]:
+    """What `python -m fleetsight cooler settle --json` prints, and its peak memory in bytes."""
+    with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fleetsight", "cooler", "settle", str(clip), "--skus", "product", "--json"],
+            stdout=out,
+            stderr=err,
+            env=os.environ | {"FLEETSIGHT_DECODE_FRAMES": str(frames)},
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, (tmp_path / "err").read_text()
+    value: dict[str, Any] = json.loads((tmp_path / "out").read_text())
+    return value, usage.ru_maxrss * 1024
+
+
+# --- model folders ---
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    """A sound copy of the detector that ships."""
+    return Path(shutil.copytree(bundled_folder() / DETECTOR, tmp_path / "model"))
+
+
+@pytest.fixture
+def short_clip(tmp_path: Path) -> Path:
+    return write_images(tmp_path / "short.mp4", good_images()[:5])
+
+
+def replace_weights(folder: Path, content: bytes) -> None:
+    """Put other bytes in the place of the weights, with a card that vouches for them."""
+    card = json.loads((folder / "card.json").read_text())
+    card["sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / "card.json").write_text(json.dumps(card))
+    (folder / "model.onnx").write_bytes(content)
+
+
+def refusal_of(folder: Path, clip: Path) -> str:
+    """What the command says on stderr when it refuses a model folder."""
+    done = command(clip, "--skus", "product", "--model", folder)
+    assert done.exit_code == 2, done.output
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert isinstance(done.exception, SystemExit)
+    first, second, *_ = done.stderr.splitlines()
+    assert first.startswith("error[model")
+    assert second.startswith("hint: ")
+    return str(done.stderr)
+
+
+def test_a_sound_model_folder_is_taken(model_folder: Path, short_clip: Path) -> None:
+    done = command(short_clip, "--skus", "product", "--model", model_folder, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["frames"] == 5
+
+
+def test_weights_that_are_not_those_of_the_card_are_refused(model_folder: Path, short_clip: Path) -> None:
+    content = bytearray((model_folder / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (model_folder / "model.onnx").write_bytes(content)
+    assert "SHA-256" in refusal_of(model_folder, short_clip)
+
+
+@pytest.mark.parametrize("name", ["card.json", "model.onnx"])
+def test_a_model_folder_without_its_card_or_its_weights_is_refused(
+    model_folder: Path, short_clip: Path, name: str
+) -> None:
+    (model_folder / name).unlink()
+    assert f"has no {name}" in refusal_of(model_folder, short_clip)
+
+
+@pytest.mark.parametrize("card", ["", "[]", "{}", '{"name": 5', "\0\1\2", "[" * 100_000])
+def test_a_card_that_is_none_is_refused(model_folder: Path, short_clip: Path, card: str) -> None:
+    (model_folder / "card.json").write_text(card)
+    assert "error[model_card]" in refusal_of(model_folder, short_clip)
+
+
+class Trap:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_named_model_onnx_is_refused_and_never_loaded(
+    tmp_path: Path, model_folder: Path, short_clip: Path, protocol: int
+) -> None:
+    content = pickle.dumps(Trap(tmp_path / "sprung"), protocol=protocol)
+    replace_weights(model_folder, content)
+    said = refusal_of(model_folder, short_clip)
+    if protocol >= 2:  # the older ones have no mark of their own and are refused as what is no ONNX file
+        assert "is a pickle" in said
+    assert not (tmp_path / "sprung").exists()
+    pickle.loads(content)
+    assert (tmp_path / "sprung").exists()  # the trap was armed
+
+
+@pytest.mark.parametrize("percent", [0, 1, 50, 99])
+def test_half_a_model_is_refused_even_when_its_card_vouches_for_it(
+    model_folder: Path, short_clip: Path, percent: int
+) -> None:
+    content = (model_folder / "model.onnx").read_bytes()
+    replace_weights(model_folder, content[: len(content) * percent // 100])
+    refusal_of(model_folder, short_clip)
+
+
+def test_a_pickle_beside_the_weights_is_refused(model_folder: Path, short_clip: Path) -> None:
+    (model_folder / "weights.pt").write_bytes(pickle.dumps({}))
+    assert "never pickles" in refusal_of(model_folder, short_clip)
+
+
+def test_a_folder_that_does_not_exist_is_refused_without_a_traceback(tmp_path: Path, short_clip: Path) -> None:
+    assert "not a folder" in refusal_of(tmp_path / "nothing", short_clip)
+
+
+def test_the_command_itself_ends_with_two_and_the_reason(model_folder: Path, short_clip: Path) -> None:
+    """The same as a user types it, in a process of its own."""
+    (model_folder / "card.json").unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "fleetsight", "cooler", "settle", str(short_clip), "--skus", "product"]
+        + ["--model", str(model_folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error[model]: ")
+    assert "\nhint: " in done.stderr
+    assert "Traceback" not in done.stderr
