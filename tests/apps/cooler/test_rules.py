@@ -50,8 +50,8 @@ def test_a_product_that_is_in_no_catalog_is_unknown_and_never_charged() -> None:
 
 def test_the_planogram_is_a_prior_and_not_a_filter() -> None:
     facts = SessionFacts(role=Role.SHOPPER, native={0: "listed"})
-    close = events_of([change(Kind.TAKE, {"other": 0.55, "listed": 0.45}, 1.0)], facts)
-    clear = events_of([change(Kind.TAKE, {"other": 0.95, "listed": 0.05}, 1.0)], facts)
+    close = events_of([change(Kind.TAKE, {"other": 0.9, "listed": 0.1}, 1.0)], facts)
+    clear = events_of([change(Kind.TAKE, {"other": 0.99, "listed": 0.01}, 1.0)], facts)
     assert close[0].sku == "listed"
     assert clear[0].sku == "other"
 

@@ -29,8 +29,10 @@ UNMOVED_MIN = 0.965
 """A print that moved by 2 px correlates with itself below this; noise and compression leave 0.98 and more."""
 TILTS_RAD = (0.0, 0.2, 0.45, 0.7, 0.95)
 """Tilts tried when the camera is not calibrated: from a level camera to one above the door."""
-PRINT_WEIGHT = 25.0
-"""Loss of a correlation of 0 against 1, in sigmas of edges."""
+PRINT_WEIGHT = 4.0
+"""Loss of a print that is e times as unlike as the best one: what matters is how much closer a near match comes."""
+PRINT_NOISE = 0.02
+"""Noise and compression keep the same print at the same spot this far from a correlation of 1."""
 PRINT_UPSAMPLE = 2
 PRINT_SEARCH = np.array([4, 1])
 """Pixels of the upsampled picture by which a print may be off: sideways a product stands freely, in height it does not."""
@@ -151,7 +153,8 @@ def row_step(
         predicted = _row_boxes(was, lens, tilt_rad, extent=extent)
         off = np.minimum(np.abs(predicted - now.astype(np.float64)) / sigma, EDGE_LOSS_MAX).sum(axis=1)
         losses = np.array([off[np.abs(ROW_STEPS - n) <= STEP_SLACK + 1e-9].min() for n in STEP_NUMBERS])
-        losses += PRINT_WEIGHT * (1.0 - _print_votes(before, after, predicted))
+        unlike = PRINT_NOISE + 1.0 - _print_votes(before, after, predicted)
+        losses += PRINT_WEIGHT * np.log(unlike / unlike.min())
         if best is None or losses.min() < best.min():
             best = losses
     assert best is not None, "a lens has a tilt"

@@ -81,7 +81,7 @@ def place_changes(
     changes: list[Change] = []
     left = stock
     known: set[str | None] = {native_sku}
-    for before, after, gap in zip(place.runs, place.runs[1:], place.gaps, strict=False):
+    for before, after, gap in _steady(place):
         if not gap.touched:  # nobody was there: light or a reflection changed
             continue
         was, now = identifier.read(place, before), identifier.read(place, after)
@@ -103,6 +103,31 @@ def place_changes(
         if left is not None:
             left -= sum(c.count * {Kind.TAKE: 1, Kind.PUT_BACK: -1}.get(c.kind, 0) for c in found)
     return changes
+
+
+def _steady(place: Place) -> list[tuple[Run, Run, Gap]]:
+    """Pairs of views to compare. What lies between two views that are alike to the pixel was an arm that kept still."""
+    views = [_view(place, run) for run in place.runs]
+    pairs = []
+    first = 0
+    while first + 1 < len(views):
+        alike = [k for k in range(first + 1, len(views)) if _alike(views[first], views[k])]
+        if alike:
+            first = alike[-1]
+            continue
+        pairs.append((place.runs[first], place.runs[first + 1], place.gaps[first]))
+        first += 1
+    return pairs
+
+
+def _view(place: Place, run: Run) -> View | None:
+    if run.box_xyxy_px is None:
+        return None
+    return View(run.box_xyxy_px, mean_picture(run), place.window_xyxy_px)
+
+
+def _alike(first: View | None, second: View | None) -> bool:
+    return first is not None and second is not None and unmoved(first, second)
 
 
 def _both_present(
@@ -214,14 +239,12 @@ def _moved(
 ) -> list[Change]:
     """The same product shows in both views: nothing happened, or the row stepped."""
     before, after = runs
-    assert before.box_xyxy_px is not None, "both runs have a product"
-    assert after.box_xyxy_px is not None, "both runs have a product"
-    first = View(before.box_xyxy_px, mean_picture(before), place.window_xyxy_px)
-    second = View(after.box_xyxy_px, mean_picture(after), place.window_xyxy_px)
-    if unmoved(first, second):
-        return []
+    first, second = _view(place, before), _view(place, after)
+    assert first is not None, "both runs have a product"
+    assert second is not None, "both runs have a product"
     identifier, lens = view
-    step = row_step(first, second, lens=lens, extent=identifier.extent(reading.best))
+    named = next((sku for sku in reading.probabilities if sku is not None), None)
+    step = row_step(first, second, lens=lens, extent=identifier.extent(named))
     if step.steps == 0:
         if abs(step.aside) > ASIDE_MIN:
             return [Change(Kind.MOVE, place, reading, 1, 0.8 * step.probability, gap, "moved_sideways")]

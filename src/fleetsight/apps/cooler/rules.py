@@ -12,8 +12,8 @@ from fleetsight.apps.cooler.changes import Change
 from fleetsight.apps.cooler.events import Alternative, Event, Kind, Role
 from fleetsight.apps.cooler.shelf import Gap
 
-NATIVE_WEIGHT = 6.0
-"""Odds by which the planogram favours the SKU that belongs to a place: a prior, far from certainty."""
+NATIVE_WEIGHT = 30.0
+"""Odds by which the planogram favours the SKU that belongs to a place: rows are mis-stocked now and then, not often."""
 HELD_WEIGHT = 12.0
 """Odds by which a put-back favours a SKU that the session holds."""
 HELD_MIN = 0.12
