@@ -19,7 +19,7 @@ from fleetsight.video.media_error import MediaCrashedError, MediaTimeoutError
 from fleetsight.video.sandbox import child
 
 NAMES = ("plain.mp4", "fragmented.mp4", "clip.mkv", "clip.ts")
-SECONDS_MAX = 30.0  # a busy machine; every one of these takes a fraction of a second on an idle one
+SECONDS_MAX = 90.0  # a very busy machine; every one of these takes a fraction of a second on an idle one
 
 
 def _strip_seal(clip: bytes, name: str) -> bytes:
@@ -269,7 +269,7 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory, images: Any) -> Path:
     """Minutes of video in a small file: one recording, many times over."""
     path = tmp_path_factory.mktemp("long") / "long.ts"
     write_clip(path, images(100, width=640, height=360), rate_hz=Fraction(30), crf=40)
-    path.write_bytes(path.read_bytes() * 60)
+    path.write_bytes(path.read_bytes() * 300)
     return path
 
 
@@ -283,9 +283,9 @@ def test_a_clip_of_endless_pictures_stops_at_the_limit(long_clip: Path) -> None:
 
 
 def test_processor_time_ends_a_clip_and_is_named(long_clip: Path) -> None:
-    with ClipReader(long_clip, limits=Limits(cpu_s=1)) as reader:
+    with ClipReader(long_clip, limits=Limits(cpu_s=2)) as reader:
         count = sum(1 for _ in reader)
-    assert 0 < count < 6000
+    assert 0 < count < 30_000
     assert "limit_cpu" in reader.summary.degraded
 
 
@@ -311,9 +311,11 @@ def _process_of(reader: ClipReader) -> int:
 def test_a_decoder_that_dies_or_stalls_ends_the_clip_and_not_the_caller(
     long_clip: Path, sent: signal.Signals, reason: str
 ) -> None:
-    with ClipReader(long_clip, limits=Limits(wall_s=4.0)) as reader:
+    with ClipReader(long_clip) as reader:
         for frame in reader:
             if frame.index == 3:
+                assert reader._child is not None
+                reader._child._left_s = 3.0  # only now, so that a slow start on a busy machine costs nothing
                 os.kill(_process_of(reader), sent)
     assert reason in reader.summary.degraded
     assert 3 < reader.summary.frames < 100
@@ -324,9 +326,9 @@ def test_a_caller_who_takes_his_time_uses_up_none_of_the_decoders(tmp_path: Path
     path.write_bytes(clip_bytes["clip.mkv"])
     with ClipReader(path) as reader:
         assert reader._child is not None
-        reader._child._left_s = 2.0
+        reader._child._left_s = 4.0  # less than the sixty naps, far more than decoding sixty tiny pictures takes
         for _ in reader:
-            time.sleep(0.05)
+            time.sleep(0.08)
     assert reader.summary.degraded == ()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 from fleetsight.apps.cooler.decide import Decision
@@ -169,6 +170,15 @@ def noisy(level: float, *, count: int, size_wh: tuple[int, int] = SIZE_WH) -> It
     generator = np.random.default_rng(5)
     for _ in range(count):
         yield np.clip(generator.normal(level, 2.0, (size_wh[1], size_wh[0], 3)), 0, 255).astype(np.uint8)
+
+
+def wall(*, count: int) -> Iterator[Image]:
+    """A sharp picture, with a sensor's noise, in which no product is."""
+    generator = np.random.default_rng(1)
+    coarse = generator.integers(40, 216, (3, 4, 3)).astype(np.uint8)
+    scene = cv2.resize(coarse, SIZE_WH, interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    for _ in range(count):
+        yield np.clip(scene + generator.normal(0, 6.0, scene.shape), 0, 255).astype(np.uint8)
 
 
 def _peak_bytes() -> int:

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from fleetsight.apps.cooler.audit import Extent, Lens, row_step
+from fleetsight.apps.cooler.audit import Extent, Lens, View, row_step
 from fleetsight.apps.cooler.changes import Change, place_changes
 from fleetsight.apps.cooler.events import Kind
 from fleetsight.apps.cooler.identify import LabelIdentifier
@@ -15,6 +16,11 @@ PITCH = 1.05
 
 def row(seed: int, *, taken: int = 0, depth: int = 4) -> list[tuple[int, float]]:
     return [(seed, FRONT_WIDTHS + PITCH * i) for i in range(taken, depth)]
+
+
+def bare(box_xyxy_px: NDArray[np.float32]) -> View:
+    """A view of which only the box is known."""
+    return View(box_xyxy_px, None, np.array([0, 0, 640, 360]))
 
 
 def changes_of(shelf: DrawnShelf) -> list[Change]:
@@ -53,7 +59,7 @@ def test_the_last_product_of_a_row_leaves_an_empty_place_and_its_return_fills_it
     shelf.play(1.0)
     shelf.reach(160, [])
     shelf.play(1.0)
-    shelf.reach(160, row(2, depth=1))
+    shelf.reach(160, [(2, FRONT_WIDTHS + 0.3)])  # no hand returns a product to the pixel where it stood
     shelf.play(1.0)
     assert [c.kind for c in changes_of(shelf)] == [Kind.TAKE, Kind.PUT_BACK]
 
@@ -97,13 +103,13 @@ def test_a_row_step_is_found_wherever_the_row_stands(tilt_rad: float, steps: int
             scale = 500.0 / foot[2]
             cx, base = 320 + scale * foot[0], 180 + scale * foot[1]
             boxes.append(np.array([cx - scale / 2, base - 2 * scale, cx + scale / 2, base], dtype=np.float32))
-        found = row_step(boxes[0], boxes[1], lens=lens, extent=extent)
+        found = row_step(bare(boxes[0]), bare(boxes[1]), lens=lens, extent=extent)
         assert found.steps == steps
-        assert found.probability > 0.8
+        assert found.probability > 0.6  # by edges alone; a print says more
 
 
 def test_a_hidden_edge_does_not_mislead_the_row_step() -> None:
     lens = Lens(500.0, 640, 360, tilts_rad=(0.1,))
     before = np.array([100.0, 100.0, 142.0, 184.0], dtype=np.float32)
     neighbour_hides_a_third = before + np.array([14.0, 0.0, 0.0, 0.0], dtype=np.float32)
-    assert row_step(before, neighbour_hides_a_third, lens=lens, extent=Extent(1.1, 0.5)).steps == 0
+    assert row_step(bare(before), bare(neighbour_hides_a_third), lens=lens, extent=Extent(1.1, 0.5)).steps == 0

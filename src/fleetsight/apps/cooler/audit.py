@@ -23,8 +23,11 @@ STEP_PRIOR = np.array([0.002, 0.01, 0.05, 0.3, 0.4, 0.3, 0.05, 0.01, 0.002])
 EDGE_SIGMA_PX = 0.9
 """Error of a mean detection edge in a picture 640 px wide."""
 EDGE_SIGMA_SHARE = 0.01
-EDGE_LOSS_MAX = 3.0
-"""An edge that is off by more sigmas is hidden, not wrong."""
+INWARD_LOSS_MAX = 1.5
+"""A product that steps back may step behind a rail, a board or a neighbour: its edges may lie further in than predicted."""
+OUTWARD_LOSS_MAX = 4.0
+STAY_LOSS_MAX = 5.0
+"""What hid a product that stayed hides it still: none of its edges may move."""
 UNMOVED_MIN = 0.965
 """A print that moved by 2 px correlates with itself below this; noise and compression leave 0.98 and more."""
 TILTS_RAD = (0.0, 0.2, 0.45, 0.7, 0.95)
@@ -151,8 +154,13 @@ def row_step(
     best: NDArray[np.float64] | None = None
     for tilt_rad in lens.tilts_rad:
         predicted = _row_boxes(was, lens, tilt_rad, extent=extent)
-        off = np.minimum(np.abs(predicted - now.astype(np.float64)) / sigma, EDGE_LOSS_MAX).sum(axis=1)
-        losses = np.array([off[np.abs(ROW_STEPS - n) <= STEP_SLACK + 1e-9].min() for n in STEP_NUMBERS])
+        outward = (now.astype(np.float64) - predicted) * np.array([-1.0, -1.0, 1.0, 1.0]) / sigma
+        stepped = np.where(outward > 0, np.minimum(outward, OUTWARD_LOSS_MAX), np.minimum(-outward, INWARD_LOSS_MAX))
+        stayed = np.minimum(np.abs(outward), STAY_LOSS_MAX)
+        near = [np.abs(ROW_STEPS - n) <= STEP_SLACK + 1e-9 for n in STEP_NUMBERS]
+        losses = np.array(
+            [(stepped if n else stayed)[rows].sum(axis=1).min() for n, rows in zip(STEP_NUMBERS, near, strict=True)]
+        )
         unlike = PRINT_NOISE + 1.0 - _print_votes(before, after, predicted)
         losses += PRINT_WEIGHT * np.log(unlike / unlike.min())
         if best is None or losses.min() < best.min():

@@ -25,6 +25,8 @@ FALL_MIN = 0.08
 HAND_MAX = 3
 """Units that one visit empties a place of; more are counted as this many and doubted."""
 SEVERAL_SURE = 0.9
+SURE_MIN = 0.55
+"""A product that a detector sees in every other frame neither came nor went."""
 BEHIND_MIN = 0.2
 """Probability that a product in sight behind is of the emptied row's SKU."""
 SHADOW_SHARE = 0.2
@@ -97,6 +99,7 @@ def place_changes(
             found = [Change(Kind.PUT_BACK, place, now, 1, _presence(after, before), gap, "place_filled")]
         else:
             continue
+        found = [change for change in found if change.sure >= SURE_MIN]
         changes.extend(found)
         if was is not None:
             known.add(was.best)
@@ -204,7 +207,8 @@ def _uncovers(other: Place, change: Change) -> bool:
     hid_before = before is not None and float(covered(spot, before[None])[0, 0]) >= REVEAL_SHARE
     hides_after = after is not None and float(covered(spot, after[None])[0, 0]) >= REVEAL_SHARE
     if change.rule == "place_emptied":
-        return hides_after and not hid_before
+        in_front = before is not None and float(before[3]) > float(spot[0, 3])
+        return in_front and hides_after and not hid_before
     return hid_before and not hides_after
 
 

@@ -36,7 +36,7 @@ from fleetsight.vision.box import iou
 from fleetsight.vision.detections import Detections
 from fleetsight.vision.image import Image
 
-SCORE_MIN = 0.35
+SCORE_MIN = 0.25
 """Detections below this score are not looked at."""
 HAND_LABELS = ("hand", "person")
 NATIVE_IOU = 0.3
@@ -317,7 +317,7 @@ def rows_of(
     rows: dict[int, tuple[str | None, int | None]] = {}
     for place in places:
         if len(boxes) and planogram is not None:
-            overlap = iou(place.box_xyxy_px[None], boxes)[0]
+            overlap = iou(place.first_box_xyxy_px[None], boxes)[0]
             best = int(overlap.argmax())
             if overlap[best] >= NATIVE_IOU:
                 rows[place.place_id] = (planogram.facings[best].sku, planogram.facings[best].stock_count)

@@ -150,6 +150,11 @@ class Place:
         return self.window_xyxy_px.astype(np.float32)
 
 
+    @property
+    def first_box_xyxy_px(self) -> NDArray[np.float32]:
+        """The first box a product had here."""
+        return next((run.box_xyxy_px for run in self.runs if run.box_xyxy_px is not None), self.box_xyxy_px)
+
     def run_at(self, at_s: float) -> Run:
         """The calm view of a time; between two the earlier one.
 

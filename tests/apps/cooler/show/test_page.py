@@ -65,3 +65,4 @@ def test_every_kind_of_event_has_a_colour_and_can_be_shown() -> None:
     events = [Event(kind, None, 1, at_s=1.0, window_s=(0.5, 1.5), confidence=0.5, rule="row_step") for kind in Kind]
     page = render_page([shown(events, true={})])
     assert page.count("not in catalog") == len(events)
+    assert "None" not in render_page([shown([take("cola")], true={})]).replace("Alternatives: none", "")

@@ -27,6 +27,9 @@ SHOW_S = 1.2
 """An event's box stays on the annotated clip this long before and after it."""
 STRIP_OFFSETS_S = (-1.2, -0.6, 0.0, 0.6, 1.2)
 STRIP_HEIGHT_PX = 150
+STRIP_ZOOM = 2
+"""A strip shows this part of the picture's width and height around the event: as much as one needs to recognise a pack."""
+DARK = (29, 36, 48)
 RATE_DEFAULT = Fraction(25)
 
 
@@ -77,12 +80,12 @@ def _annotated(reader: ClipReader, events: Sequence[Event], strips: list[dict[fl
         for event, frames, moments in zip(events, strips, wanted, strict=True):
             for offset, moment in moments:
                 if offset not in frames and at_s >= max(moment, 0.0):
-                    frames[offset] = _marked(frame.image, [event], bold=offset == 0.0)
+                    frames[offset] = _around(_marked(frame.image, [event], bold=offset == 0.0), event)
         shown = [event for event in events if abs(at_s - event.at_s) <= SHOW_S]
         canvas = _marked(frame.image, shown, bold=True)
-        _caption(canvas, f"{at_s:5.1f} s", (6, canvas.shape[0] - 8), (255, 255, 255))
+        _caption(canvas, f"{at_s:5.1f} s", (6, canvas.shape[0] - 8), DARK)
         for row, event in enumerate(e for e in events if e.at_s <= at_s):
-            _caption(canvas, describe(event), (6, 16 + 16 * row), COLOURS[event.kind])
+            _caption(canvas, describe(event), (6, 16 + 18 * row), COLOURS[event.kind])
         yield canvas
 
 
@@ -95,8 +98,21 @@ def _marked(image: Image, events: Sequence[Event], *, bold: bool) -> Image:
 
 
 def _caption(canvas: Image, text: str, origin: tuple[int, int], colour: tuple[int, int, int]) -> None:
-    cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
+    x, y = origin
+    cv2.rectangle(canvas, (x - 4, y - height - 3), (x + width + 3, y + below), colour, cv2.FILLED)
+    cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+def _around(image: Image, event: Event) -> Image:
+    """The part of the picture around an event; all of it when the event has no place."""
+    x0, y0, x1, y1 = event.box_xyxy_px
+    if x1 <= x0 or y1 <= y0:
+        return image
+    height, width = image.shape[0] // STRIP_ZOOM, image.shape[1] // STRIP_ZOOM
+    left = min(max(0, round((x0 + x1 - width) / 2)), image.shape[1] - width)
+    top = min(max(0, round((y0 + y1 - height) / 2)), image.shape[0] - height)
+    return image[top : top + height, left : left + width]
 
 
 def _strip(event: Event, frames: dict[float, Image]) -> Image:
@@ -105,6 +121,6 @@ def _strip(event: Event, frames: dict[float, Image]) -> Image:
         image = frames[offset]
         width = round(image.shape[1] * STRIP_HEIGHT_PX / image.shape[0])
         cell = cv2.resize(image, (width, STRIP_HEIGHT_PX), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-        _caption(cell, f"{event.at_s + offset:.1f} s", (5, STRIP_HEIGHT_PX - 7), (255, 255, 255))
+        _caption(cell, f"{event.at_s + offset:.1f} s", (5, STRIP_HEIGHT_PX - 7), DARK)
         cells.append(cell)
     return np.concatenate(cells, axis=1)

@@ -142,7 +142,9 @@ def _timeline(item: "Shown") -> str:
 
 
 def _line(item: "Shown", index: int, event: Event) -> str:
-    others = ", ".join(f"{escape(str(a.sku))} {a.score:.2f}" for a in event.alternatives[:4])
+    others = ", ".join(
+        f"{escape(a.sku or 'not in catalog')} {a.score:.2f}" for a in event.alternatives[:4] if a.score >= 0.005
+    )
     name = item.evidence.get(f"event_{index}")
     strip = (
         f'<img loading="lazy" alt="frames around the event" src="{escape(f"{item.folder}/{name}")}">' if name else ""
