@@ -27,6 +27,8 @@ HAND_MAX = 3
 SEVERAL_SURE = 0.9
 SURE_MIN = 0.55
 """A product that a detector sees in every other frame neither came nor went."""
+BESIDE_SHARE = 0.5
+"""What comes into sight this close (in widths) to a product that left stood behind it or beside it."""
 BEHIND_MIN = 0.2
 """Probability that a product in sight behind is of the emptied row's SKU."""
 SHADOW_SHARE = 0.2
@@ -216,11 +218,20 @@ def _hides(other: Change, change: Change) -> bool:
     """Whether a change is the shadow of another: a product in front left and this one came into full view, or the reverse."""
     if other.place is change.place or {other.kind, change.kind} != {Kind.TAKE, Kind.PUT_BACK}:
         return False
-    apart = other.gap.start_s > change.gap.end_s or change.gap.start_s > other.gap.end_s
+    apart = other.gap.start_s > change.gap.end_s + SETTLE_S or change.gap.start_s > other.gap.end_s + SETTLE_S
+    if change.rule == "place_filled" and not apart and _beside(other.box_xyxy_px, change.box_xyxy_px):
+        return True
     front, back = other.box_xyxy_px, change.box_xyxy_px
     earlier = change.place.box_at(change.gap.start_s)
     in_front = float(front[3]) > float(back[3] if earlier is None else earlier[3])
     return not apart and in_front and float(covered(back[None], front[None])[0, 0]) >= SHADOW_SHARE
+
+
+def _beside(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
+    """Whether two boxes touch or nearly do."""
+    reach = BESIDE_SHARE * float(first[2] - first[0])
+    grown = first + np.array([-reach, -reach, reach, reach], dtype=np.float32)
+    return float(covered(second[None], grown[None])[0, 0]) > 0.5
 
 
 def same_product(was: Reading, now: Reading) -> bool:

@@ -58,6 +58,7 @@ class Look:
         self._current: NDArray[np.float32] | None = None
         self._sums: tuple[NDArray[np.int32], ...] = ()
         self._leftover: NDArray[np.uint8] | None = None
+        self._hidden_s: NDArray[np.float32] = np.full((self._size[1], self._size[0]), -1e9, dtype=np.float32)
         self.disturbed = False
         """True while the whole picture is unusable (camera moved or covered, light failed)."""
         self.hidden_share = 0.0
@@ -88,6 +89,9 @@ class Look:
         low, high = BRIGHTNESS_RANGE
         hidden = self._hidden(changed, moving, hands_xyxy_px)
         self.hidden_share = float(hidden.mean())
+        self._hidden_s[hidden > 0] = at_s
+        for x0, y0, x1, y1 in zip(*self._cells(hands_xyxy_px), strict=True):
+            self._hidden_s[y0:y1, x0:x1] = at_s
         leftover = changed & (1 - hidden)
         self.disturbed = (
             not low < ratio < high
@@ -124,6 +128,17 @@ class Look:
         assert self._rest is not None and self._current is not None, "update() comes first"
         x0, y0, x1, y1 = (int(v[0]) for v in self._cells(box_xyxy_px.reshape(1, 4)))
         self._rest[y0:y1, x0:x1] = self._current[y0:y1, x0:x1]
+
+    def last_hidden_s(self, box_xyxy_px: NDArray[np.float32]) -> float:
+        """When most of a region was last behind a hand or an arm.
+
+        Args:
+            box_xyxy_px: (4,) float32 in pixels of the clip's frames.
+        Returns:
+            Seconds of presentation time; far in the past when it never was.
+        """
+        x0, y0, x1, y1 = (int(v[0]) for v in self._cells(box_xyxy_px.reshape(1, 4)))
+        return float(np.median(self._hidden_s[y0:y1, x0:x1]))
 
     def changed_since_start(self, box_xyxy_px: NDArray[np.float32]) -> float:
         """Share of a region that differs from the first frame.

@@ -6,7 +6,7 @@ no catalog is `unknown` and never guessed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fleetsight.apps.cooler.changes import Change
 from fleetsight.apps.cooler.events import Alternative, Event, Kind, Role
@@ -96,7 +96,8 @@ def _put_back(change: Change, native: str | None, role: Role, held: Mapping[str,
     ranked = _ranked(probabilities, weights)
     if ranked[0].sku in mine and sum(probabilities.get(sku, 0.0) for sku in mine) >= HELD_MIN:
         placed = "put_back" if native is None or ranked[0].sku == native else "put_back_misplaced"
-        return _build(change, Kind.PUT_BACK, ranked, rule=f"{placed}:{change.rule}")
+        returned = replace(change, count=min(change.count, held[str(ranked[0].sku)]))
+        return _build(returned, Kind.PUT_BACK, ranked, rule=f"{placed}:{change.rule}")
     return _build(change, Kind.FOREIGN_ITEM, _ranked(probabilities, {}), rule="put_back_of_nothing_held")
 
 

@@ -30,6 +30,8 @@ WINDOW_GROW = 0.35
 PICTURES_MAX = 8
 PICTURE_EVERY_S = 0.10
 HAND_COVER = 0.1
+PUT_WITHIN_S = 1.5
+"""What shows at a new spot was put there only if a hand or arm hid the spot this shortly before."""
 MATCH_IOU = 0.3
 CONTAINED_SHARE = 0.6
 """A product that was half hidden and comes into full view has a box that contains this much of the old one."""
@@ -346,7 +348,8 @@ class ShelfReader:
         window = np.clip(window, 0, [width, height, width, height])
         place = Place(place_id=len(self.places), window_xyxy_px=window, runs=[candidate.run])
         assert self._start_s is not None, "update() has run"
-        if self.look.changed_since_start(box) > 0.25 and candidate.run.start_s - self._start_s > SETTLE_S:
+        put = candidate.run.start_s - self.look.last_hidden_s(box) < PUT_WITHIN_S
+        if put and self.look.changed_since_start(box) > 0.25 and candidate.run.start_s - self._start_s > SETTLE_S:
             empty = Run(start_s=self._start_s, end_s=candidate.run.start_s, frames=1)
             place.runs.insert(0, empty)
             rest_s = candidate.run.start_s
