@@ -35,7 +35,7 @@ def make_session(folder: Path, size_wh: tuple[int, int]) -> None:
     folder.mkdir(parents=True)
     repeated = (wave[i % len(wave)] for i in range(wanted))
     write_clip(folder / "clip.mp4", repeated, rate_hz=Fraction(RATE_HZ), crf=plan.crf)
-    write_side_files(plan, session_truth(plan), folder)
+    write_side_files(plan, session_truth(plan), folder=folder)
 
 
 def one_run(folder: Path) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def one_run(folder: Path) -> dict[str, Any]:
     from fleetsight.catalog.planogram import Planogram
     from fleetsight.catalog.sku import Catalog
 
-    engine = Engine.for_catalog(load_detector(), load_embedder(), Catalog.load(folder / "catalog"))
+    engine = Engine.for_catalog(load_detector(), load_embedder(), catalog=Catalog.load(folder / "catalog"))
     settlement = settle(folder / "clip.mp4", engine, planogram=Planogram.load(folder / "planogram.json"))
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss

@@ -37,7 +37,9 @@ def page() -> str:
     source = inspect.getsource(knobs)
     comments = {name: text for node in ast.parse(source).body for name, text in comments_of(node, source.splitlines())}
     sections = [
-        section(group.name, (getattr(knobs.STANDARD, group.name), getattr(knobs.SHIFTED, group.name)), comments)
+        section(
+            group.name, (getattr(knobs.STANDARD, group.name), getattr(knobs.SHIFTED, group.name)), comments=comments
+        )
         for group in fields(knobs.Knobs)
         if is_dataclass(getattr(knobs.STANDARD, group.name))
     ]
@@ -53,7 +55,7 @@ def comments_of(node: ast.stmt, lines: list[str]) -> Iterator[tuple[str, str]]:
                 yield f"{node.name}.{part.target.id}", remark
 
 
-def section(name: str, suites: tuple[Any, Any], comments: dict[str, str]) -> str:
+def section(name: str, suites: tuple[Any, Any], *, comments: dict[str, str]) -> str:
     """Set one group of knobs as a table."""
     standard, shifted = suites
     rows = []

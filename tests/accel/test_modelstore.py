@@ -64,7 +64,7 @@ def test_an_absent_store_is_empty(store: Path) -> None:
 
 def test_a_folder_cannot_accept_its_own_terms(store: Path) -> None:
     card = detector_card(name="bound", licence="CC-BY-NC-4.0")
-    model = PortableModel.save(store / "bound", TinyHead().onnx(), card, allow_restricted_licence=True)
+    model = PortableModel.save(store / "bound", TinyHead().onnx(), card=card, allow_restricted_licence=True)
     with pytest.raises(LicenceError, match="non-commercial"):
         find_model("bound", store)
     accept_licence(store, model.card.sha256)

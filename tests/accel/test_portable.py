@@ -76,7 +76,7 @@ def test_texts_and_pictures_may_lie_beside_the_model(folder: Path) -> None:
 @pytest.mark.parametrize("content", [pickle.dumps([1, 2], protocol=p) for p in range(2, 6)] + [b"PK\x03\x04zip"])
 def test_a_pickle_named_model_onnx_is_refused_as_one(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ModelError, match="pickle"):
-        PortableModel.save(tmp_path / "m", content, detector_card())
+        PortableModel.save(tmp_path / "m", content, card=detector_card())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -84,7 +84,7 @@ def test_a_zip_file_such_as_torch_save_writes_is_refused(tmp_path: Path, folder:
     with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
         archive.writestr("data.pkl", pickle.dumps({}))
     with pytest.raises(ModelError, match="pickle"):
-        PortableModel.save(tmp_path / "m", tmp_path / "w.zip", detector_card())
+        PortableModel.save(tmp_path / "m", tmp_path / "w.zip", card=detector_card())
 
 
 def test_links_that_lead_out_are_refused_and_links_inside_are_not(tmp_path: Path, folder: Path) -> None:
@@ -136,12 +136,12 @@ def test_weights_outside_the_file_are_refused(tmp_path: Path) -> None:
     model = onnx.load_from_string(TinyHead().onnx())
     model.graph.initializer.append(outside("w"))
     with pytest.raises(ModelError, match="outside itself: w"):
-        PortableModel.save(tmp_path / "m", model.SerializeToString(), detector_card())
+        PortableModel.save(tmp_path / "m", model.SerializeToString(), card=detector_card())
 
 
 def test_text_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(OnnxError):
-        PortableModel.save(tmp_path / "m", b"#!/bin/sh", detector_card())
+        PortableModel.save(tmp_path / "m", b"#!/bin/sh", card=detector_card())
 
 
 @pytest.mark.parametrize(
@@ -155,21 +155,21 @@ def test_text_is_no_model(tmp_path: Path) -> None:
 )
 def test_a_card_that_does_not_fit_the_model_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        PortableModel.save(tmp_path / "m", TinyHead().onnx(), detector_card(**change))
+        PortableModel.save(tmp_path / "m", TinyHead().onnx(), card=detector_card(**change))
 
 
 def test_a_detector_is_no_embedder_and_the_other_way_round(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"\(1, d\)"):
-        PortableModel.save(tmp_path / "a", TinyHead().onnx(), embedder_card(input_size_wh=(96, 64)))
+        PortableModel.save(tmp_path / "a", TinyHead().onnx(), card=embedder_card(input_size_wh=(96, 64)))
     with pytest.raises(ModelError, match="decoder"):
-        PortableModel.save(tmp_path / "b", embedder_onnx(32), detector_card(input_size_wh=(32, 32)))
+        PortableModel.save(tmp_path / "b", embedder_onnx(32), card=detector_card(input_size_wh=(32, 32)))
 
 
 def test_restricted_licences_are_refused_unless_allowed(tmp_path: Path) -> None:
     card = detector_card(lineage={"weights_licence": "AGPL-3.0"})
     with pytest.raises(LicenceError, match="AGPL"):
-        PortableModel.save(tmp_path / "m", TinyHead().onnx(), card)
-    PortableModel.save(tmp_path / "m", TinyHead().onnx(), card, allow_restricted_licence=True)
+        PortableModel.save(tmp_path / "m", TinyHead().onnx(), card=card)
+    PortableModel.save(tmp_path / "m", TinyHead().onnx(), card=card, allow_restricted_licence=True)
     with pytest.raises(LicenceError, match="AGPL"):
         PortableModel.load(tmp_path / "m")
     assert PortableModel.load(tmp_path / "m", allow_restricted_licence=True).card.licence == "Apache-2.0"
@@ -179,7 +179,7 @@ def test_a_licence_inside_the_onnx_file_counts(tmp_path: Path) -> None:
     model = onnx.load_from_string(TinyHead().onnx())
     model.metadata_props.add(key="license", value="AGPL-3.0 License (https://ultralytics.com/license)")
     with pytest.raises(LicenceError, match="ONNX metadata"):
-        PortableModel.save(tmp_path / "m", model.SerializeToString(), detector_card())
+        PortableModel.save(tmp_path / "m", model.SerializeToString(), card=detector_card())
 
 
 def test_a_model_is_never_written_over_another(folder: Path) -> None:

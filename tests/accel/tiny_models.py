@@ -142,8 +142,8 @@ def embedder_card(**changes: object) -> Card:
 
 def save_detector(folder: Path, head: TinyHead | None = None, **changes: object) -> PortableModel:
     head = head or TinyHead()
-    return PortableModel.save(folder, head.onnx(), detector_card(**changes))
+    return PortableModel.save(folder, head.onnx(), card=detector_card(**changes))
 
 
 def save_embedder(folder: Path) -> PortableModel:
-    return PortableModel.save(folder, embedder_onnx(), embedder_card())
+    return PortableModel.save(folder, embedder_onnx(), card=embedder_card())

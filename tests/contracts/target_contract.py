@@ -147,7 +147,7 @@ class TargetContract(ABC):
             list(session.map([batch_number(1)]))
 
     def test_an_open_batch_axis_becomes_one(self, tmp_path: Path) -> None:
-        model = PortableModel.save(tmp_path / "open", TinyHead().onnx(open_batch=True), detector_card())
+        model = PortableModel.save(tmp_path / "open", TinyHead().onnx(open_batch=True), card=detector_card())
         with closing(open_session(model, self.target, precision="f32")) as session:
             assert session.input_shape == (1, 3, 64, 96)
             assert np.abs(session.run(batch_number(1))[0] - self.expected(batch_number(1))).max() <= self.tolerance

@@ -92,7 +92,7 @@ def test_frames_drawn_in_any_order_are_the_same() -> None:
 def test_a_shaken_picture_moves_its_boxes_along() -> None:
     plan = plan_session("basic", 0)
     frame = Renderer(plan).frame(0)
-    moved = moved_truth(frame.truth, (3, -2), frame.image)
+    moved = moved_truth(frame.truth, (3, -2), image=frame.image)
     inside = frame.truth.boxes_xyxy_px[:, 1] >= 2
     kept = np.isin(frame.truth.item_ids, moved.item_ids) & inside
     pairs = np.isin(moved.item_ids, frame.truth.item_ids[kept])

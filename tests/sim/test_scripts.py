@@ -26,7 +26,7 @@ def test_items_never_jump_between_phases_that_touch(plan: SessionPlan) -> None:
     for phases in plan.script.phases:
         for before, after in itertools.pairwise(phases):
             if after.from_s - before.to_s < 1e-9:
-                a, b = pose_at(before, before.to_s, arms), pose_at(after, after.from_s, arms)
+                a, b = pose_at(before, before.to_s, arms=arms), pose_at(after, after.from_s, arms=arms)
                 step = np.hypot(np.hypot(a.x_mm - b.x_mm, a.y_mm - b.y_mm), a.z_mm - b.z_mm)
                 assert step < 12.0, (before, after)
                 assert abs(a.yaw_rad - b.yaw_rad) < 0.05
@@ -44,7 +44,7 @@ def test_items_come_and_go_out_of_sight(plan: SessionPlan) -> None:
             if isinstance(phase, Held) and not _covered(plan, phase.to_s):
                 follows = any(abs(other.from_s - phase.to_s) < 1e-9 for other in phases)
                 if not follows:
-                    pose = pose_at(phase, phase.to_s, plan.script.arms)
+                    pose = pose_at(phase, phase.to_s, arms=plan.script.arms)
                     height = plan.designs[item.design].size_mm[1]
                     u, v = plan.camera.project([(pose.x_mm, pose.y_mm + height / 2, pose.z_mm)])[0]
                     assert not (0 <= u < plan.size_wh[0] and 0 <= v < plan.size_wh[1])
@@ -91,7 +91,7 @@ def test_hands_keep_to_the_speeds_of_people(plan: SessionPlan) -> None:
 def test_a_falling_item_accelerates() -> None:
     plan = plan_session("dropped", 4)
     fall = next(phase for phases in plan.script.phases for phase in phases if isinstance(phase, Fall))
-    heights = [pose_at(fall, fall.from_s + age, plan.script.arms).y_mm for age in (0.0, 0.1, 0.2)]
+    heights = [pose_at(fall, fall.from_s + age, arms=plan.script.arms).y_mm for age in (0.0, 0.1, 0.2)]
     assert heights[1] - heights[2] > heights[0] - heights[1]
 
 

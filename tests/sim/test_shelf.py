@@ -15,7 +15,7 @@ def designs() -> tuple[Design, ...]:
 
 @pytest.fixture(scope="module")
 def shelves(designs: tuple[Design, ...]) -> list[Shelf]:
-    return [make_shelf(designs, STANDARD.shelf, np.random.default_rng(seed)) for seed in range(12)]
+    return [make_shelf(designs, STANDARD.shelf, rng=np.random.default_rng(seed)) for seed in range(12)]
 
 
 def test_every_shelf_has_twelve_to_thirty_facings_on_two_to_four_boards(shelves: list[Shelf]) -> None:
@@ -65,7 +65,7 @@ def test_look_alikes_often_stand_side_by_side(shelves: list[Shelf], designs: tup
 
 
 def test_items_have_dense_ids_and_stand_front_to_back(shelves: list[Shelf], designs: tuple[Design, ...]) -> None:
-    rows = stock(shelves[0], designs, STANDARD.shelf, np.random.default_rng(4))
+    rows = stock(shelves[0], designs, knobs=STANDARD.shelf, rng=np.random.default_rng(4))
     items = [item for row in rows for item in row]
     assert [item.item_id for item in items] == list(range(len(items)))
     for row in rows:

@@ -71,7 +71,7 @@ def test_both_hands_take_the_same_sku_in_two_events() -> None:
 def test_side_files_can_be_read_back_by_the_catalog(tmp_path: Path) -> None:
     plan = plan_session("basic", 1)
     truth = session_truth(plan)
-    write_side_files(plan, truth, tmp_path)
+    write_side_files(plan, truth, folder=tmp_path)
     written = json.loads((tmp_path / "truth.json").read_text(encoding="utf-8"))
     assert written == truth_rows(plan, truth)
     catalog = Catalog.load(tmp_path / "catalog")

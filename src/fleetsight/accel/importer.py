@@ -110,12 +110,12 @@ def import_onnx(
     draft = store_dir / f".{card.name}.draft"
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        model = PortableModel.save(draft, onnx, card, allow_restricted_licence=allow_restricted_licence)
+        model = PortableModel.save(draft, onnx, card=card, allow_restricted_licence=allow_restricted_licence)
         run_trial(model)
         if _runs_at_other_sizes(model):
             shutil.rmtree(draft)
             model = PortableModel.save(
-                draft, onnx, replace(card, resizable=True), allow_restricted_licence=allow_restricted_licence
+                draft, onnx, card=replace(card, resizable=True), allow_restricted_licence=allow_restricted_licence
             )
         if allow_restricted_licence:
             accept_licence(store_dir, model.card.sha256)

@@ -172,7 +172,7 @@ class PortableModel:
 
     @classmethod
     def save(
-        cls, folder: Path | str, onnx: bytes | Path, card: Card, *, allow_restricted_licence: bool = False
+        cls, folder: Path | str, onnx: bytes | Path, *, card: Card, allow_restricted_licence: bool = False
     ) -> "PortableModel":
         """Write a model folder; it appears whole or not at all.
 

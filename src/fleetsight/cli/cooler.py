@@ -120,7 +120,7 @@ def _engine(model: str, catalog: Path | None, skus: tuple[str, ...]) -> "Engine"
         return Engine.for_labels(detector, skus)
     if catalog is None:
         raise CatalogError("products cannot be named without a catalog", hint="give --catalog DIR, or --skus LABELS")
-    return Engine.for_catalog(detector, load_embedder(settings.target, threads), Catalog.load(catalog))
+    return Engine.for_catalog(detector, load_embedder(settings.target, threads), catalog=Catalog.load(catalog))
 
 
 def _limits() -> Any:

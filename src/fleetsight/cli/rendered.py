@@ -38,7 +38,7 @@ def rendered_crops(seed: int) -> Iterator["CropSample"]:
         for picture in gallery_pictures(design):
             yield CropSample(picture, number, family, gallery=True)
         for _ in range(CROPS_PER_DESIGN):
-            yield CropSample(crop_of(designs, label, rng), number, family, gallery=False)
+            yield CropSample(crop_of(designs, label, rng=rng), number, family, gallery=False)
 
 
 def rendered_frames(seed: int) -> Iterator["DetectorSample"]:

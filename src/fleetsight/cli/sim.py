@@ -53,7 +53,7 @@ def cooler(
     out.mkdir(parents=True, exist_ok=True)
     frames = kept(frames, out, catalog=plan.catalog) if frame_truth else frames
     write_clip(out / "clip.mp4", (frame.image for frame in frames), rate_hz=plan.rate_hz, crf=plan.crf)
-    write_side_files(plan, session_truth(plan), out)
+    write_side_files(plan, session_truth(plan), folder=out)
     truth = json.loads((out / "truth.json").read_text(encoding="utf-8"))
     if as_json:
         files = {path.name: str(path) for path in sorted(out.iterdir())}

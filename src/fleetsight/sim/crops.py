@@ -65,10 +65,10 @@ def crop_batch(
         labels: (count,) index into designs.
     """
     labels = rng.integers(len(designs), size=count).astype(np.int64)
-    return [crop_of(designs, int(label), rng) for label in labels], labels
+    return [crop_of(designs, int(label), rng=rng) for label in labels], labels
 
 
-def crop_of(designs: Sequence[Design], label: int, rng: np.random.Generator) -> Image:
+def crop_of(designs: Sequence[Design], label: int, *, rng: np.random.Generator) -> Image:
     """A random crop of one product.
 
     Args:

@@ -126,7 +126,7 @@ class Lettering:
     upward: bool = False
 
 
-def draw_word(image: Image, text: str, box: Box, lettering: Lettering) -> None:
+def draw_word(image: Image, text: str, *, box: Box, lettering: Lettering) -> None:
     """Set a word as large as it fits, centred in a box.
 
     Args:
@@ -158,18 +158,20 @@ def draw_word(image: Image, text: str, box: Box, lettering: Lettering) -> None:
     ]
     if lettering.rim is not None:
         reach = max(3, 2 * (min(size) // 12) + 1)
-        blend(image, np.asarray(cv2.dilate(whole, np.ones((reach, reach), np.uint8)), np.uint8), lettering.rim)
-    blend(image, whole, lettering.colour)
+        blend(image, np.asarray(cv2.dilate(whole, np.ones((reach, reach), np.uint8)), np.uint8), colour=lettering.rim)
+    blend(image, whole, colour=lettering.colour)
 
 
 def _brand(image: Image, style: Style, box: Box, *, colour: Colour | None = None, upward: bool = False) -> None:
     rim = style.second if style.outlined else None
     ink = colour or style.ink
-    draw_word(image, style.brand, box, Lettering(style.font, ink, style.stretch, style.slant, rim, upward))
+    draw_word(
+        image, style.brand, box=box, lettering=Lettering(style.font, ink, style.stretch, style.slant, rim, upward)
+    )
 
 
 def _word(image: Image, text: str, box: Box, colour: Colour, *, upward: bool = False) -> None:
-    draw_word(image, text, box, Lettering(cv2.FONT_HERSHEY_DUPLEX, colour, upward=upward))
+    draw_word(image, text, box=box, lettering=Lettering(cv2.FONT_HERSHEY_DUPLEX, colour, upward=upward))
 
 
 def _fill(image: Image, box: Box, colour: Colour) -> None:
@@ -188,7 +190,7 @@ def _picture(image: Image, flavour: Flavour, centre: tuple[float, float], radius
     if len(around) and np.linalg.norm(around.mean(axis=0) - flavour.accent) < 110:  # it would drown
         halo = tinted(legible_on(flavour.accent), 0.1)
         cv2.circle(image, (round(place[0]), round(place[1])), round(1.2 * reach), halo, -1, cv2.LINE_AA)
-    draw_pictogram(image, flavour.pictogram, place, reach, flavour.accent)
+    draw_pictogram(image, flavour.pictogram, centre=place, radius=reach, colour=flavour.accent)
 
 
 def legible_on(colour: Colour) -> Colour:

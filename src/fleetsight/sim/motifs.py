@@ -16,7 +16,7 @@ BROWN: Colour = (98, 62, 36)
 _SHIFT = 3  # binary places of coordinates handed to OpenCV
 
 
-def blend(image: Image, mask: NDArray[np.uint8], colour: Colour) -> None:
+def blend(image: Image, mask: NDArray[np.uint8], *, colour: Colour) -> None:
     """Lay a colour over a picture.
 
     Args:
@@ -187,7 +187,7 @@ PICTOGRAMS: dict[str, Callable[[_Pen, Colour], None]] = {
 }  # fmt: skip
 
 
-def draw_pictogram(image: Image, kind: str, centre: Point, radius: float, colour: Colour) -> None:
+def draw_pictogram(image: Image, kind: str, *, centre: Point, radius: float, colour: Colour) -> None:
     """Draw one of PICTOGRAMS.
 
     Args:
@@ -207,7 +207,7 @@ def _grid(image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def _mix(image: Image, share: NDArray[np.float32], colour: Colour) -> None:
-    blend(image, np.clip(share * 255, 0, 255).astype(np.uint8), colour)
+    blend(image, np.clip(share * 255, 0, 255).astype(np.uint8), colour=colour)
 
 
 def _soft(value: NDArray[np.floating], width: float) -> NDArray[np.float32]:

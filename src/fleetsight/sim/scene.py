@@ -128,7 +128,7 @@ class Scene:
         self, canvas: Canvas, instant: _Instant, visit: tuple[ArmTrack, HandPose], items: list[tuple[int, Phase]]
     ) -> None:
         track, hand = visit
-        parts = pose_parts(hand, track.look, self.camera, arm=track.arm)
+        parts = pose_parts(hand, track.look, camera=self.camera, arm=track.arm)
         self._shadow(canvas, parts, hand)
         grips = [track.state(at_s)[0] for at_s in (instant.at_s, instant.at_s + self.shutter_s)]
         path = np.diff(self.camera.project(grips), axis=0)[0]
@@ -144,12 +144,12 @@ class Scene:
             _smear(canvas, sharp, path)
 
     def _draw_items(self, canvas: Canvas, instant: _Instant, items: list[tuple[int, Phase]]) -> None:
-        placed = [(item, pose_at(phase, instant.at_s, self.script.arms)) for item, phase in items]
+        placed = [(item, pose_at(phase, instant.at_s, arms=self.script.arms)) for item, phase in items]
         placed.sort(key=lambda entry: -entry[1].z_mm)
         still = instant.still
         for item, pose in placed:
             design = self.designs[self.script.items[item].design]
-            region = box_px(self.camera, design, pose)
+            region = box_px(self.camera, design, pose=pose)
             if region is None:
                 continue
             where = np.s_[region[1] : region[3], region[0] : region[2]]
@@ -298,7 +298,7 @@ def blank_truth() -> FrameTruth:
     return FrameTruth(none, none, boxes, np.zeros(0, np.float32), none, boxes, none)
 
 
-def moved_truth(truth: FrameTruth, moved_px: tuple[int, int], image: Image) -> FrameTruth:
+def moved_truth(truth: FrameTruth, moved_px: tuple[int, int], *, image: Image) -> FrameTruth:
     """Truth of a frame whose content was moved as a whole.
 
     Args:

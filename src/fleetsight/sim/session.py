@@ -172,11 +172,11 @@ def _plan(
         factor = knobs.shelf.product_scale.draw(rng)
         catalog = scaled(_dealt(design_seed, CATALOG_COUNT), factor)
         foreign = scaled(_dealt(design_seed + FOREIGN_DESIGN_SHIFT, FOREIGN_COUNT), factor)
-        shelf = make_shelf(catalog, knobs.shelf, rng)
-        rows = stock(shelf, catalog, knobs.shelf, rng)
+        shelf = make_shelf(catalog, knobs.shelf, rng=rng)
+        rows = stock(shelf, catalog, knobs=knobs.shelf, rng=rng)
         above = knobs.camera.above_share * (1.0 if len(shelf.boards_y_mm) < 4 else 0.5)
         view = ABOVE if rng.random() < above else FRONT
-        camera = make_camera(view, shelf, knobs.camera, size_wh=size_wh, rng=rng)
+        camera = make_camera(view, shelf, knobs=knobs.camera, size_wh=size_wh, rng=rng)
         rates = knobs.encoding.rates_hz
         rate = rates[int(rng.integers(len(rates)))]
         stage = Stage(
@@ -247,14 +247,14 @@ class Renderer:
         pts_ns = self.plan.pts_ns(index)
         at_s = pts_ns / 1e9
         canvas, truth = self._scene.draw(at_s)
-        image, moved, covered = self._optics.accidents(canvas.rgb, at_s, self.plan.script.lens)
+        image, moved, covered = self._optics.accidents(canvas.rgb, at_s, lens=self.plan.script.lens)
         owner = canvas.owner
         if covered:
             truth, owner = blank_truth(), np.full_like(owner, -1)
         elif moved != (0, 0):
-            truth = moved_truth(truth, moved, image)
+            truth = moved_truth(truth, moved, image=image)
             owner = _rolled(owner, moved)
-        return RenderedFrame(self._optics.apply(image, at_s, index), pts_ns, truth, owner)
+        return RenderedFrame(self._optics.apply(image, at_s, index=index), pts_ns, truth, owner)
 
 
 def render(plan: SessionPlan) -> Iterator[RenderedFrame]:

@@ -162,12 +162,12 @@ def _paint(window: Window, design: Design) -> None:
     elif design.shape == POUCH:
         for behind in (window.eye[2] < 0, window.eye[2] >= 0):  # the sheet turned away first: its rim may show
             texture = design.textures["back" if behind else "front"]
-            paint_pillow(window, texture, design.size_mm, behind=bool(behind), gloss=design.gloss)
+            paint_pillow(window, texture, size_mm=design.size_mm, behind=bool(behind), gloss=design.gloss)
     else:
         (base, base_radius), (height, radius) = design.profile_mm[0], design.profile_mm[-1]
-        paint_revolution(window, design.profile_mm, design.textures["wrap"], gloss=design.gloss)
-        paint_disc(window, design.textures["top"], height, radius)
-        paint_disc(window, design.textures["top"], base, base_radius, under=True)
+        paint_revolution(window, design.profile_mm, wrap=design.textures["wrap"], gloss=design.gloss)
+        paint_disc(window, design.textures["top"], height_mm=height, radius_mm=radius)
+        paint_disc(window, design.textures["top"], height_mm=base, radius_mm=base_radius, under=True)
 
 
 def _paint_box(window: Window, design: Design) -> None:
@@ -184,7 +184,7 @@ def _paint_box(window: Window, design: Design) -> None:
         outward, quad = np.array(normal, float), np.array(corners, float)
         if outward @ (window.eye - quad[0]) > 0:
             texture = design.textures["top" if name == "bottom" else name]
-            paint_quad(window, texture, quad, shade=shade_of(outward, window.light))
+            paint_quad(window, texture, corners=quad, shade=shade_of(outward, window.light))
 
 
 def _close(canvas: Canvas, window: Window, owner: int, gain: float) -> int:

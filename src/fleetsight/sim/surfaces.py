@@ -129,7 +129,7 @@ def _halvings(texels: float, pixels: float) -> int:
     return max(0, int(np.floor(np.log2(max(texels, 1.0) / max(pixels, 1.0)) + SHARPNESS)))
 
 
-def paint_quad(window: Window, texture: Texture, corners: Vector, *, shade: float) -> None:
+def paint_quad(window: Window, texture: Texture, *, corners: Vector, shade: float) -> None:
     """Paint a flat printed face.
 
     Args:
@@ -167,7 +167,7 @@ def _lay(window: Window, part: tuple[int, int, int, int], colour: object, covere
 
 
 def paint_revolution(
-    window: Window, profile_mm: tuple[tuple[float, float], ...], wrap: Texture, *, gloss: float
+    window: Window, profile_mm: tuple[tuple[float, float], ...], *, wrap: Texture, gloss: float
 ) -> None:
     """Paint the outside of a solid of revolution about the product's y axis, without its ends.
 
@@ -264,7 +264,7 @@ def _lit(print_: object, shade: Field, shine: Field | None) -> Image:
     return np.asarray(cv2.add(lit, cv2.merge([shine] * 3), dtype=cv2.CV_8U), np.uint8)
 
 
-def paint_disc(window: Window, texture: Texture, height_mm: float, radius_mm: float, *, under: bool = False) -> None:
+def paint_disc(window: Window, texture: Texture, *, height_mm: float, radius_mm: float, under: bool = False) -> None:
     """Paint a flat end of a solid of revolution, unless it faces away.
 
     Args:
@@ -291,7 +291,7 @@ def paint_disc(window: Window, texture: Texture, height_mm: float, radius_mm: fl
 
 
 def paint_pillow(
-    window: Window, texture: Texture, size_mm: tuple[float, float, float], *, behind: bool, gloss: float
+    window: Window, texture: Texture, *, size_mm: tuple[float, float, float], behind: bool, gloss: float
 ) -> None:
     """Paint one sheet of a pouch: flat along its seams, bulging between them by half the pouch's depth.
 

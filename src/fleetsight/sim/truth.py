@@ -111,7 +111,7 @@ def planogram_rows(plan: SessionPlan) -> dict[str, Any]:
     facings = []
     for index, facing in enumerate(plan.shelf.facings):
         design = plan.designs[facing.design]
-        box = box_px(plan.camera, design, plan.shelf.slot_pose(index, 0))
+        box = box_px(plan.camera, design, pose=plan.shelf.slot_pose(index, 0))
         if box is not None:
             depth_count = len(facing.slots_z_mm)
             facings.append(
@@ -215,7 +215,7 @@ def write_catalog(designs: tuple[Design, ...], folder: Path) -> None:
     (folder / "catalog.json").write_text(json.dumps({"currency": CURRENCY, "skus": rows}, indent=1), encoding="utf-8")
 
 
-def write_side_files(plan: SessionPlan, truth: Truth, folder: Path) -> None:
+def write_side_files(plan: SessionPlan, truth: Truth, *, folder: Path) -> None:
     """Write everything that goes beside a clip.
 
     Args:

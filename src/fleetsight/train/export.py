@@ -82,7 +82,7 @@ def save_model(net: nn.Module, card: Card, *, folder: Path) -> PortableModel:
     content = onnx_bytes(with_pixel_input(net), card.input_size_wh, open_batch=card.task == "embed")
     draft = folder.with_name(folder.name + ".next")
     shutil.rmtree(draft, ignore_errors=True)
-    PortableModel.save(draft, content, card)
+    PortableModel.save(draft, content, card=card)
     return _swap(draft, folder)
 
 
@@ -99,7 +99,7 @@ def publish(model: PortableModel, metrics: dict[str, Any], *, folder: Path) -> P
     """
     draft = folder.with_name(folder.name + ".next")
     shutil.rmtree(draft, ignore_errors=True)
-    PortableModel.save(draft, model.onnx, replace(model.card, metrics=metrics, sha256=""))
+    PortableModel.save(draft, model.onnx, card=replace(model.card, metrics=metrics, sha256=""))
     return _swap(draft, folder)
 
 

@@ -15,15 +15,19 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from click.testing import Result
+from typer.testing import CliRunner
 
 from fleetsight.apps.cooler.decide import Decision
 from fleetsight.apps.cooler.flow import Engine, Settlement, settle
+from fleetsight.cli.main import app
 from fleetsight.sim.session import plan_session, render
 from fleetsight.video.decode import Limits, MediaError
 from fleetsight.video.encode import write_clip
 from fleetsight.vision.image import Image
 from tests.video.test_hostile import _giant_sps
 
+RUNNER = CliRunner()
 RATE_HZ = Fraction(10)
 SIZE_WH = (256, 144)
 FIRST, LAST, STRIDE = 20, 170, 3
@@ -179,6 +183,11 @@ def wall(*, count: int) -> Iterator[Image]:
     scene = cv2.resize(coarse, SIZE_WH, interpolation=cv2.INTER_CUBIC).astype(np.float32)
     for _ in range(count):
         yield np.clip(scene + generator.normal(0, 6.0, scene.shape), 0, 255).astype(np.uint8)
+
+
+def command(*arguments: str | Path) -> Result:
+    """Run `fleetsight cooler settle` in this process."""
+    return RUNNER.invoke(app, ["cooler", "settle", *map(str, arguments)])
 
 
 def _peak_bytes() -> int:

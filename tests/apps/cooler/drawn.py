@@ -72,7 +72,7 @@ class DrawnShelf:
             scores=np.full(len(boxes), 0.9, dtype=np.float32),
             labels=np.zeros(len(boxes), dtype=np.int32),
         )
-        self.reader.update(image, found, hands, self.frame / RATE_HZ)
+        self.reader.update(image, found, hands_xyxy_px=hands, at_s=self.frame / RATE_HZ)
         self.frame += 1
 
     def finish(self) -> list[Place]:

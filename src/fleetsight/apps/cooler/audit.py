@@ -132,9 +132,7 @@ class RowStep:
     aside: float
 
 
-def row_step(
-    before: View, after: View, *, lens: Lens, extent: Extent
-) -> RowStep:
+def row_step(before: View, after: View, *, lens: Lens, extent: Extent) -> RowStep:
     """Explain two views of one place as a row that went back or came forward by whole pitches.
 
     A product w pixels wide at distance Z shows its base at W/w * (x, y, f); one pitch further it lies on the line of the row,
@@ -188,13 +186,12 @@ def _print_votes(before: View, after: View, predicted: NDArray[np.float64]) -> N
     if min(template.shape[:2]) < 8 or float(template.std()) < 4.0:
         return np.zeros(len(STEP_NUMBERS))
     rounded = np.array([max(0, x0), max(0, y0), x1, y1]) + origin - before.box_xyxy_px
-    template = cv2.cvtColor(template, cv2.COLOR_RGB2GRAY)
-    scene = cv2.resize(
-        cv2.cvtColor(after.picture, cv2.COLOR_RGB2GRAY), None, fx=up, fy=up, interpolation=cv2.INTER_LINEAR
-    )
+    grey = cv2.cvtColor(template, cv2.COLOR_RGB2GRAY).astype(np.float32, copy=False)
+    wide = cv2.resize(cv2.cvtColor(after.picture, cv2.COLOR_RGB2GRAY), None, fx=up, fy=up)
+    scene = wide.astype(np.float32, copy=False)
     for index, number in enumerate(STEP_NUMBERS):
         tries = [
-            _correlation(template, scene, up * (predicted[i] + rounded - origin))
+            _correlation(grey, scene, up * (predicted[i] + rounded - origin))
             for i in np.flatnonzero(np.abs(ROW_STEPS - number) <= STEP_SLACK + 1e-9)[::2]
         ]
         votes[index] = np.nan if np.isnan(tries).all() else np.nanmax(tries)
@@ -213,9 +210,7 @@ def _correlation(template: NDArray[np.float32], scene: NDArray[np.float32], box:
     return max(0.0, float(cv2.matchTemplate(field, sized, cv2.TM_CCOEFF_NORMED).max()))
 
 
-def _row_boxes(
-    box_xyxy_px: NDArray[np.float32], lens: Lens, tilt_rad: float, *, extent: Extent
-) -> NDArray[np.float64]:
+def _row_boxes(box_xyxy_px: NDArray[np.float32], lens: Lens, tilt_rad: float, *, extent: Extent) -> NDArray[np.float64]:
     """(len(ROW_STEPS), 4) boxes of the same product at every step of its row."""
     x0, y0, x1, y1 = (float(v) for v in box_xyxy_px)
     middle = np.array([lens.width_px / 2, lens.height_px / 2])

@@ -90,7 +90,11 @@ def place_changes(
             continue
         was, now = identifier.read(place, before), identifier.read(place, after)
         if was is not None and now is not None:
-            found = _both_present(place, (before, after), gap, readings=(was, now), view=(identifier, lens), known=known)
+            runs, readings = (before, after), (was, now)
+            if same_product(was, now):
+                found = _moved(place, runs, gap, reading=was, view=(identifier, lens))
+            else:
+                found = _replaced(place, runs, gap, readings=readings, known=known)
         elif was is not None:
             booked = min(max(left or 1, 1), HAND_MAX) if native_sku == was.best else 1
             # From above the depth of a row is out of sight: what is emptied there counts as one.
@@ -135,21 +139,6 @@ def _alike(first: View | None, second: View | None) -> bool:
     return first is not None and second is not None and unmoved(first, second)
 
 
-def _both_present(
-    place: Place,
-    runs: tuple[Run, Run],
-    gap: Gap,
-    *,
-    readings: tuple[Reading, Reading],
-    view: tuple[Identifier, Lens],
-    known: set[str | None],
-) -> list[Change]:
-    was, now = readings
-    if same_product(was, now):
-        return _moved(place, runs, gap, reading=was, view=view)
-    return _replaced(place, runs, gap, readings=readings, known=known)
-
-
 def without_reveals(changes: Sequence[Change], places: Sequence[Place]) -> list[Change]:
     """Drop what only came into view, or went out of it, because a product in front of it left or came.
 
@@ -163,9 +152,7 @@ def without_reveals(changes: Sequence[Change], places: Sequence[Place]) -> list[
     return [change for change in kept if not any(_hides(other, change) for other in kept)]
 
 
-def with_rows_behind(
-    changes: Sequence[Change], places: Sequence[Place], identifier: Identifier
-) -> list[Change]:
+def with_rows_behind(changes: Sequence[Change], places: Sequence[Place], *, identifier: Identifier) -> list[Change]:
     """Where the next product of an emptied row is in sight as a place of its own, the row was not emptied.
 
     Args:
@@ -177,7 +164,9 @@ def with_rows_behind(
     """
     return [
         replace(change, count=1, sure=change.sure / SEVERAL_SURE)
-        if change.count > 1 and change.rule == "place_emptied" and any(_behind(place, change, identifier) for place in places)
+        if change.count > 1
+        and change.rule == "place_emptied"
+        and any(_behind(place, change, identifier) for place in places)
         else change
         for change in changes
     ]

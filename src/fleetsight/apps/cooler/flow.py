@@ -85,7 +85,7 @@ class Engine:
         return Engine(detector, LabelIdentifier(labels), _indexes(labels, skus), _indexes(labels, HAND_LABELS))
 
     @staticmethod
-    def for_catalog(detector: Detector, embedder: Embedder, catalog: Catalog) -> "Engine":
+    def for_catalog(detector: Detector, embedder: Embedder, *, catalog: Catalog) -> "Engine":
         """An engine that names products by the pictures of a catalog.
 
         Args:
@@ -209,12 +209,12 @@ def settle(
         width, height = watched.size
         places = watched.shelf.finish() if watched.shelf is not None else []
         lens = lens_of(planogram, size=(width, height))
-        rows = rows_of(places, planogram, engine.identifier, size=watched.size)
+        rows = rows_of(places, planogram, identifier=engine.identifier, size=watched.size)
         changes: list[Change] = []
         for place in places:
             sku, stock = rows.get(place.place_id, (None, None))
             changes += place_changes(place, engine.identifier, lens=lens, native_sku=sku, stock=stock)
-        changes = with_rows_behind(without_reveals(changes, places), places, engine.identifier)
+        changes = with_rows_behind(without_reveals(changes, places), places, identifier=engine.identifier)
         events = events_of(changes, SessionFacts(role=role, native={key: sku for key, (sku, _) in rows.items()}))
         basket = {} if role is Role.RESTOCK else fold_basket(events)
         unexplained = watched.shelf.look.unexplained([p.window_xyxy_px for p in places]) if watched.shelf else 0.0
@@ -276,7 +276,10 @@ def _watch(reader: ClipReader, engine: Engine, stages_s: dict[str, float]) -> _W
                 watched.shelf = ShelfReader(*watched.size)
             watched.health.update(frame.image, frame.pts_ns)
             watched.shelf.update(
-                frame.image, _pick(found, engine.product_labels), _pick(found, engine.hand_labels).boxes_xyxy_px, at_s
+                frame.image,
+                _pick(found, engine.product_labels),
+                hands_xyxy_px=_pick(found, engine.hand_labels).boxes_xyxy_px,
+                at_s=at_s,
             )
             if watched.shelf.look.disturbed:
                 watched.blind_s += at_s - last_s
@@ -301,7 +304,7 @@ def lens_of(planogram: Planogram | None, *, size: tuple[int, int]) -> Lens:
 
 
 def rows_of(
-    places: Sequence[Place], planogram: Planogram | None, identifier: Identifier, *, size: tuple[int, int]
+    places: Sequence[Place], planogram: Planogram | None, *, identifier: Identifier, size: tuple[int, int]
 ) -> dict[int, tuple[str | None, int | None]]:
     """What belongs to each place: by planogram where it has a facing, else what stood there first.
 

@@ -64,7 +64,7 @@ class Look:
         self.hidden_share = 0.0
         """Share of the picture that is hidden by hands and arms."""
 
-    def update(self, image: Image, hands_xyxy_px: NDArray[np.float32], at_s: float) -> None:
+    def update(self, image: Image, hands_xyxy_px: NDArray[np.float32], *, at_s: float) -> None:
         """Take the next frame.
 
         Args:
@@ -94,9 +94,7 @@ class Look:
             self._hidden_s[y0:y1, x0:x1] = at_s
         leftover = changed & (1 - hidden)
         self.disturbed = (
-            not low < ratio < high
-            or float(changed.mean()) > GLOBAL_SHARE
-            or float(leftover.mean()) > LEFTOVER_SHARE
+            not low < ratio < high or float(changed.mean()) > GLOBAL_SHARE or float(leftover.mean()) > LEFTOVER_SHARE
         )
         if not self.disturbed:
             calm = (changed | moving) == 0

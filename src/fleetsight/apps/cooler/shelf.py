@@ -151,7 +151,6 @@ class Place:
                 return run.box_xyxy_px
         return self.window_xyxy_px.astype(np.float32)
 
-
     @property
     def first_box_xyxy_px(self) -> NDArray[np.float32]:
         """The first box a product had here."""
@@ -210,7 +209,7 @@ class ShelfReader:
         self._candidates: list[_Candidate] = []
         self._start_s: float | None = None
 
-    def update(self, image: Image, products: Detections, hands_xyxy_px: NDArray[np.float32], at_s: float) -> None:
+    def update(self, image: Image, products: Detections, *, hands_xyxy_px: NDArray[np.float32], at_s: float) -> None:
         """Take the next frame.
 
         Args:
@@ -221,7 +220,7 @@ class ShelfReader:
         """
         if self._start_s is None:
             self._start_s = at_s
-        self.look.update(image, hands_xyxy_px, at_s)
+        self.look.update(image, hands_xyxy_px, at_s=at_s)
         owner = self._match(products)
         if self.places:
             boxes = np.stack([place.box_xyxy_px for place in self.places])
@@ -237,7 +236,9 @@ class ShelfReader:
                 by_hand = bool(covered[index] > HAND_COVER)
                 touched = by_hand or bool(shares.hidden[index] > CALM_HIDDEN)
                 calm = not touched and bool(shares.moving[index] < CALM_MOVING) and not self.look.disturbed
-                self._advance(place, at_s, image, _Reading(calm, touched, by_hand, float(shares.changed[index]), detection))
+                self._advance(
+                    place, at_s, image, _Reading(calm, touched, by_hand, float(shares.changed[index]), detection)
+                )
         taken = set(owner.values())
         rest = [i for i in range(len(products)) if i not in taken]
         self._propose(image, products.select(np.array(rest, dtype=np.int64)), hands_xyxy_px, at_s)

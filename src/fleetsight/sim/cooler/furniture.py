@@ -59,7 +59,7 @@ def quad(camera: Camera, corners: Sequence[tuple[float, float, float]]) -> NDArr
     return fixed
 
 
-def box_px(camera: Camera, design: Design, pose: Pose) -> tuple[int, int, int, int] | None:
+def box_px(camera: Camera, design: Design, *, pose: Pose) -> tuple[int, int, int, int] | None:
     """Pixels that a product may touch.
 
     Args:
@@ -144,7 +144,7 @@ class Furniture:
             self._draw_board(canvas, depth, level)
             self._contact_shadows(canvas, [(design, pose) for _, (_, design, pose) in group])
             for _, (item, design, pose) in sorted(group, key=lambda entry: -entry[0]):
-                region = box_px(self.camera, design, pose)
+                region = box_px(self.camera, design, pose=pose)
                 if region is None:
                     continue
                 if before is not None and not _overlap(region, dirty):
@@ -166,7 +166,7 @@ class Furniture:
         if before is None:
             return whole
         changed = set(before.standing) ^ set(standing)
-        boxes = [box for _, design, pose in changed if (box := box_px(self.camera, design, pose)) is not None]
+        boxes = [box for _, design, pose in changed if (box := box_px(self.camera, design, pose=pose)) is not None]
         if not boxes:
             return (0, 0, 0, 0)
         low, high = np.min(boxes, axis=0), np.max(boxes, axis=0)

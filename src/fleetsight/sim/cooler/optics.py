@@ -110,7 +110,7 @@ class Optics:
         wave = np.sin(2 * np.pi * rate * at_s + phase) + 0.4 * np.sin(2 * np.pi * 2.7 * rate * at_s)
         return float(1.0 + drift * wave + flicker * np.sin(2 * np.pi * beat * at_s))
 
-    def apply(self, picture: Image, at_s: float, index: int) -> Image:
+    def apply(self, picture: Image, at_s: float, *, index: int) -> Image:
         """Expose a picture.
 
         Args:
@@ -129,7 +129,7 @@ class Optics:
         where = np.s_[y : y + height, x : x + width]
         return np.asarray(cv2.subtract(cv2.add(image, self._noise_up[where]), self._noise_down[where]), np.uint8)
 
-    def accidents(self, picture: Image, at_s: float, lens: tuple[Lens, ...]) -> tuple[Image, tuple[int, int], bool]:
+    def accidents(self, picture: Image, at_s: float, *, lens: tuple[Lens, ...]) -> tuple[Image, tuple[int, int], bool]:
         """Let doors, covers and shakes act on a picture.
 
         Args:

@@ -156,7 +156,7 @@ def scaled(designs: Sequence[Design], factor: float) -> tuple[Design, ...]:
     )
 
 
-def make_shelf(designs: Sequence[Design], knobs: ShelfKnobs, rng: np.random.Generator) -> Shelf:
+def make_shelf(designs: Sequence[Design], knobs: ShelfKnobs, *, rng: np.random.Generator) -> Shelf:
     """Draw furniture and a planogram.
 
     Args:
@@ -200,7 +200,7 @@ def make_shelf(designs: Sequence[Design], knobs: ShelfKnobs, rng: np.random.Gene
     return Shelf(width, depth, tuple(boards), boards[-1] + clearances[-1], tuple(facings), _look(rng))
 
 
-def stock(shelf: Shelf, designs: Sequence[Design], knobs: ShelfKnobs, rng: np.random.Generator) -> list[list[Item]]:
+def stock(shelf: Shelf, designs: Sequence[Design], *, knobs: ShelfKnobs, rng: np.random.Generator) -> list[list[Item]]:
     """Draw which slots are filled at the start.
 
     Args:
@@ -226,14 +226,14 @@ def stock(shelf: Shelf, designs: Sequence[Design], knobs: ShelfKnobs, rng: np.ra
             filled = range(left) if rng.random() < 0.5 else range(slots - left, slots)
         row = []
         for slot in filled:
-            pose = jittered(shelf.slot_pose(index, slot), designs[facing.design], knobs, rng)
+            pose = jittered(shelf.slot_pose(index, slot), designs[facing.design], knobs=knobs, rng=rng)
             row.append(Item(next_id, facing.design, index, slot, pose))
             next_id += 1
         rows.append(row)
     return rows
 
 
-def jittered(pose: Pose, design: Design, knobs: ShelfKnobs, rng: np.random.Generator) -> Pose:
+def jittered(pose: Pose, design: Design, *, knobs: ShelfKnobs, rng: np.random.Generator) -> Pose:
     """A pose as a person leaves it: a little off and a little turned.
 
     Args:

@@ -14,7 +14,7 @@ FRONT, ABOVE = "front", "above"
 
 
 def make_camera(
-    view: str, shelf: Shelf, knobs: CameraKnobs, *, size_wh: tuple[int, int], rng: np.random.Generator
+    view: str, shelf: Shelf, *, knobs: CameraKnobs, size_wh: tuple[int, int], rng: np.random.Generator
 ) -> Camera:
     """Draw a camera.
 

@@ -57,7 +57,7 @@ def touch(stage: Stage, at_s: float, *, manner: Manner | None = None, touches: i
     return visit.leave()
 
 
-def maybe_distract(stage: Stage, at_s: float, share: float | None = None) -> float:
+def maybe_distract(stage: Stage, at_s: float, *, share: float | None = None) -> float:
     """Reach and take nothing, now and then.
 
     Args:
@@ -105,7 +105,7 @@ def one_person(stage: Stage) -> ArmLook:
     return make_look(stage.rng, right=True, scale=stage.knobs.shopper.hand_scale.draw(stage.rng))
 
 
-def take_and_return(stage: Stage, at_s: float, facing: int) -> float:
+def take_and_return(stage: Stage, at_s: float, *, facing: int) -> float:
     """Take, look at it in view or outside the picture, put it back where it was.
 
     Args:
@@ -129,7 +129,7 @@ def take_and_return(stage: Stage, at_s: float, facing: int) -> float:
     return visit.leave()
 
 
-def make_room(stage: Stage, design: int, source: int) -> tuple[int, int]:
+def make_room(stage: Stage, design: int, *, source: int) -> tuple[int, int]:
     """Find a facing of another SKU with a free slot in front, cleared if need be before the session begins.
 
     Args:

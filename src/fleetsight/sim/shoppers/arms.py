@@ -181,7 +181,7 @@ def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
     return fixed
 
 
-def pose_parts(hand: HandPose, look: ArmLook, camera: Camera, *, arm: int) -> ArmParts:
+def pose_parts(hand: HandPose, look: ArmLook, *, camera: Camera, arm: int) -> ArmParts:
     """Project an arm.
 
     Args:

@@ -37,7 +37,7 @@ class Entry:
     shoulder_mm: NDArray[np.float64]
 
 
-def draw_entry(camera: Camera, point: NDArray[np.float64], rng: np.random.Generator, *, side: str | None) -> Entry:
+def draw_entry(camera: Camera, point: NDArray[np.float64], *, rng: np.random.Generator, side: str | None) -> Entry:
     """Decide where an arm comes from.
 
     Args:
@@ -74,7 +74,7 @@ def _unproject(camera: Camera, pixel: NDArray[np.float64], depth_mm: float) -> N
     return np.asarray(camera.position_mm) + np.array([x, y, depth_mm]) @ camera.rotation
 
 
-def palm_normal(grasp: str, camera: Camera, point: NDArray[np.float64], *, right: bool) -> NDArray[np.float64]:
+def palm_normal(grasp: str, camera: Camera, *, point: NDArray[np.float64], right: bool) -> NDArray[np.float64]:
     """Where the palm faces.
 
     Args:
@@ -98,7 +98,9 @@ def palm_normal(grasp: str, camera: Camera, point: NDArray[np.float64], *, right
     return np.asarray(0.85 * inward + 0.5 * view)
 
 
-def wrap_for(size_mm: NDArray[np.float64], normal: NDArray[np.float64], side: str, grasp: str) -> tuple[float, float]:
+def wrap_for(
+    size_mm: NDArray[np.float64], normal: NDArray[np.float64], *, side: str, grasp: str
+) -> tuple[float, float]:
     """What a hand closes around.
 
     Args:

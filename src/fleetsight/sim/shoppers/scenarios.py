@@ -52,13 +52,13 @@ def _basic(stage: Stage) -> Script:
     at_s = maybe_distract(stage, stage.start_s)
     for _ in range(int(stage.rng.integers(1, 3))):
         at_s = plain_take(stage, at_s, manner=Manner(look=look)) + stage.gap()
-    maybe_distract(stage, at_s, 0.12)
+    maybe_distract(stage, at_s, share=0.12)
     return end(stage)
 
 
 def _look_and_return(stage: Stage) -> Script:
-    at_s = maybe_distract(stage, stage.start_s, 0.12)
-    take_and_return(stage, at_s, stage.pick(stage.stocked()))
+    at_s = maybe_distract(stage, stage.start_s, share=0.12)
+    take_and_return(stage, at_s, facing=stage.pick(stage.stocked()))
     return end(stage)
 
 
@@ -69,8 +69,8 @@ def _misplaced(stage: Stage) -> Script:
         if any(stage.fits(stage.rows[i][0].design, j) for j in range(len(stage.rows)) if j != i)
     ]
     source = stage.pick(options or stage.stocked())
-    target, slot = make_room(stage, stage.rows[source][0].design, source)
-    at_s = maybe_distract(stage, stage.start_s, 0.12)
+    target, slot = make_room(stage, stage.rows[source][0].design, source=source)
+    at_s = maybe_distract(stage, stage.start_s, share=0.12)
     draw = stage.rng.random()
     carried = draw >= 0.85  # straight over, without a look
     visit = Visit(stage, at_s, target=source, manner=Manner(peak_m_s=0.5 if carried else None))
@@ -88,7 +88,7 @@ def _misplaced(stage: Stage) -> Script:
 
 def _take_again(stage: Stage) -> Script:
     facing = stage.pick(stage.stocked())
-    at_s = take_and_return(stage, stage.start_s, facing) + stage.gap()
+    at_s = take_and_return(stage, stage.start_s, facing=facing) + stage.gap()
     visit = Visit(stage, at_s, target=facing)
     visit.take(facing)
     visit.leave()
@@ -96,7 +96,7 @@ def _take_again(stage: Stage) -> Script:
 
 
 def _several_units(stage: Stage) -> Script:
-    at_s = maybe_distract(stage, stage.start_s, 0.12)
+    at_s = maybe_distract(stage, stage.start_s, share=0.12)
     pairs = [pair for pair in same_beside(stage) if narrow(stage, pair[0])]
     deep = [i for i in stage.stocked(2) if narrow(stage, i)] or stage.stocked(2)
     if pairs and stage.rng.random() < 0.5:
@@ -160,7 +160,7 @@ def _two_people(stage: Stage) -> Script:
     if draw < 0.35:
         plain_take(stage, at_s + stage.gap(), manner=Manner(look=looks[0]))
     elif draw < 0.6:
-        take_and_return(stage, at_s + stage.gap(), stage.pick(stage.stocked()))
+        take_and_return(stage, at_s + stage.gap(), facing=stage.pick(stage.stocked()))
     return end(stage)
 
 
@@ -184,7 +184,7 @@ def _look_alikes(stage: Stage) -> Script:
     }
     alike = [i for i in stage.stocked() if len(designs_of[family[i]]) >= 2] or stage.stocked()
     facing = stage.pick(alike)
-    at_s = maybe_distract(stage, stage.start_s, 0.12)
+    at_s = maybe_distract(stage, stage.start_s, share=0.12)
     for turn in range(int(stage.rng.integers(1, 3))):
         kin = [i for i in alike if family[i] == family[facing] and stage.rows[i]]
         facing = facing if turn == 0 or not kin else stage.pick(kin)
@@ -248,7 +248,7 @@ def _reopened(stage: Stage) -> Script:
 
 
 def _shake(stage: Stage) -> Script:
-    at_s = maybe_distract(stage, stage.start_s, 0.12)
+    at_s = maybe_distract(stage, stage.start_s, share=0.12)
     at_s = plain_take(stage, at_s) + float(stage.rng.uniform(0.4, 0.8))
     lasts = float(stage.rng.uniform(1.0, 1.8))
     end_s = at_s + lasts + float(stage.rng.uniform(0.5, 0.9))
@@ -307,7 +307,7 @@ def _restock_prepared(stage: Stage) -> Script:
 
 
 def _dropped(stage: Stage) -> Script:
-    at_s = maybe_distract(stage, stage.start_s, 0.12)
+    at_s = maybe_distract(stage, stage.start_s, share=0.12)
     facing = stage.pick(stage.stocked())
     visit = Visit(stage, at_s, target=facing)
     visit.take(facing)

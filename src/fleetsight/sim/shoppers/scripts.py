@@ -273,7 +273,7 @@ class Script:
         return None
 
 
-def pose_at(phase: Phase, at_s: float, arms: tuple[ArmTrack, ...]) -> Pose:
+def pose_at(phase: Phase, at_s: float, *, arms: tuple[ArmTrack, ...]) -> Pose:
     """Where an item is.
 
     Args:

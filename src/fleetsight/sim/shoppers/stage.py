@@ -189,7 +189,7 @@ class Stage:
         arms = tuple(self.arms)
         order = times[::-1] if leaving else times
         for at_s in order:
-            if self.in_picture(item, pose_at(phase, float(at_s), arms)):
+            if self.in_picture(item, pose_at(phase, float(at_s), arms=arms)):
                 return float(at_s)
         return phase.from_s if leaving else phase.to_s
 
@@ -239,7 +239,7 @@ class Stage:
             role=role,
         )
 
-    def rest_pose(self, facing: int, slot: int, design: int) -> Pose:
+    def rest_pose(self, facing: int, slot: int, *, design: int) -> Pose:
         """Where a product ends up when someone puts it into a slot.
 
         Args:
@@ -262,4 +262,4 @@ class Stage:
         )
 
     def _jittered(self, pose: Pose, design: int) -> Pose:
-        return jittered(pose, self.designs[design], self.knobs.shelf, self.rng)
+        return jittered(pose, self.designs[design], knobs=self.knobs.shelf, rng=self.rng)

@@ -61,11 +61,11 @@ class Visit:
         self.thing = manner.thing
         self.grasp = manner.grasp or str(rng.choice(GRASPS, p=GRASP_SHARES))
         point = self._row_point(target)
-        self.entry = draw_entry(stage.camera, point, rng, side=manner.side)
+        self.entry = draw_entry(stage.camera, point, rng=rng, side=manner.side)
         if self.entry.side == "bottom" and self.grasp == "top" and stage.camera.pitch_rad < STEEP_RAD:
             self.grasp = "side"  # an arm from below cannot bend over the top
         self.outside_mm = self.entry.outside_mm
-        self.normal = palm_normal(self.grasp, stage.camera, point, right=self.look_of_arm.right)
+        self.normal = palm_normal(self.grasp, stage.camera, point=point, right=self.look_of_arm.right)
         self.wrap_mm = (30.0, 25.0)
         self.spin_rad = self.tilt_rad = 0.0
         self.holding: list[Item] = []
@@ -170,7 +170,7 @@ class Visit:
         stage = self.stage
         held = self.held[self.holding[0].item_id]
         item = self.holding[0]
-        pose = stage.rest_pose(facing, slot, item.design)
+        pose = stage.rest_pose(facing, slot, design=item.design)
         turned = replace(pose, yaw_rad=held.yaw_rad + 0.3 * pose.yaw_rad)
         base = np.array([pose.x_mm, pose.y_mm, pose.z_mm])
         grip = base - Pose(0.0, 0.0, 0.0, yaw_rad=turned.yaw_rad).rotation @ np.asarray(held.offset_mm)
@@ -361,7 +361,9 @@ class Visit:
     def _wrap_around(self, items: list[Item], poses: dict[int, Pose]) -> None:
         sizes = np.array([self.stage.designs[item.design].size_mm for item in items])
         places = np.array([[poses[i.item_id].x_mm, 0.0, poses[i.item_id].z_mm] for i in items])
-        self.wrap_mm = wrap_for(sizes.max(axis=0) + np.ptp(places, axis=0), self.normal, self.entry.side, self.grasp)
+        self.wrap_mm = wrap_for(
+            sizes.max(axis=0) + np.ptp(places, axis=0), self.normal, side=self.entry.side, grasp=self.grasp
+        )
 
     def _row_point(self, facing: int) -> NDArray[np.float64]:
         row = self.stage.shelf.facings[facing]

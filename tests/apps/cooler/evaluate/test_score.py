@@ -98,7 +98,7 @@ def test_a_written_session_is_what_settling_needs(plan: SessionPlan, session: Pa
 
 
 def test_the_truth_given_as_the_answer_is_exact(plan: SessionPlan, session: Path, perfect: Settlement) -> None:
-    outcome = compare(plan, perfect, Catalog.load(session / "catalog"))
+    outcome = compare(plan, perfect, catalog=Catalog.load(session / "catalog"))
     assert outcome.exact
     assert outcome.gated
     assert outcome.truth == outcome.found
@@ -108,7 +108,7 @@ def test_the_truth_given_as_the_answer_is_exact(plan: SessionPlan, session: Path
 
 
 def test_an_answer_of_nothing_is_wrong(plan: SessionPlan, session: Path, perfect: Settlement) -> None:
-    outcome = compare(plan, replace(perfect, events=(), basket={}), Catalog.load(session / "catalog"))
+    outcome = compare(plan, replace(perfect, events=(), basket={}), catalog=Catalog.load(session / "catalog"))
     assert not outcome.exact
     assert outcome.found == ()
 
@@ -117,7 +117,7 @@ def test_what_a_person_sees_anyway_has_no_confidence(plan: SessionPlan, session:
     catalog = Catalog.load(session / "catalog")
     unknown = replace(perfect.events[0], kind=Kind.UNKNOWN, sku=None)
     for answer in (replace(perfect, degraded=("cut",)), replace(perfect, events=(unknown,))):
-        outcome = compare(plan, answer, catalog)
+        outcome = compare(plan, answer, catalog=catalog)
         assert not outcome.gated
         assert outcome.confidence == 0.0
 

@@ -109,7 +109,7 @@ def score_session(suite: Suite, row: tuple[str, int]) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="fleetsight-score-") as folder:
         settlement = settle_rendered(plan, Path(folder))
         catalog = Catalog.load(Path(folder) / "catalog")
-    return compare(plan, settlement, catalog)
+    return compare(plan, settlement, catalog=catalog)
 
 
 def write_session(plan: SessionPlan, folder: Path) -> Path:
@@ -124,7 +124,7 @@ def write_session(plan: SessionPlan, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     clip = folder / "clip.mp4"
     write_clip(clip, (frame.image for frame in render(plan)), rate_hz=plan.rate_hz, crf=plan.crf)
-    write_side_files(plan, session_truth(plan), folder)
+    write_side_files(plan, session_truth(plan), folder=folder)
     return clip
 
 
@@ -138,12 +138,12 @@ def settle_rendered(plan: SessionPlan, folder: Path) -> Settlement:
         The settlement.
     """
     clip = write_session(plan, folder)
-    engine = Engine.for_catalog(load_detector(), load_embedder(), Catalog.load(folder / "catalog"))
+    engine = Engine.for_catalog(load_detector(), load_embedder(), catalog=Catalog.load(folder / "catalog"))
     role = Role.RESTOCK if session_truth(plan).role == "restock" else Role.SHOPPER
     return settle(clip, engine, planogram=Planogram.load(folder / "planogram.json"), role=role)
 
 
-def compare(plan: SessionPlan, settlement: Settlement, catalog: Catalog) -> Outcome:
+def compare(plan: SessionPlan, settlement: Settlement, *, catalog: Catalog) -> Outcome:
     """Hold a settlement against the truth of its session.
 
     Args:

@@ -83,7 +83,7 @@ def _session(scenario: str, seed: int, out: Path) -> Shown:
         for e in truth.events
     )
     evidence = write_evidence(settlement, out / name)
-    return Shown(settlement, compare(plan, settlement, catalog), catalog, name, evidence, lines)
+    return Shown(settlement, compare(plan, settlement, catalog=catalog), catalog, name, evidence, lines)
 
 
 def _receipt(shown: Shown) -> str:
