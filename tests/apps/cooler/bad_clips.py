@@ -15,8 +15,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from fleetsight.apps.cooler.decide import Decision
 from fleetsight.apps.cooler.flow import Engine, Settlement, settle

@@ -14,9 +14,9 @@ import numpy as np
 
 from fleetsight.apps.cooler.events import Event, Kind, Role
 
-CHARGE_MIN = 0.93
+CHARGE_MIN = 0.90
 """Charge on our own when the basket is exact with at least this probability."""
-RELEASE_MIN = 0.90
+RELEASE_MIN = 0.88
 """An empty basket costs the retailer only what was missed: a little less is asked for."""
 
 

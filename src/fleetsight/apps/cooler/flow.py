@@ -43,6 +43,14 @@ NATIVE_IOU = 0.3
 """A place belongs to the facing whose box it overlaps at least this much."""
 ROW_GAP_MM = 6.0
 """Usual space between the products of a row."""
+SHORTEST_S = 1.0
+"""A transaction cannot be shorter: a door opens, a hand reaches in."""
+BLIND_SHARE = 0.5
+COVERED_LIKENESS = 0.4
+"""Below this correlation with the shelf at rest a picture shows something else; arms leave 0.7, a dimmed light 0.8."""
+COVERED_S = 0.5
+UNREAD_CHANGED = 0.08
+"""Share of a facing's picture that must differ in the end: one product less changes more, drift of light less."""
 DECODED_MIN = 0.98
 """Less than this share of the clip means that the evidence is incomplete."""
 
@@ -175,8 +183,34 @@ class _Watched:
     shelf: ShelfReader | None = None
     health: PictureHealth = field(default_factory=PictureHealth)
     blind_s: float = 0.0
+    covered_s: float = 0.0
     size: tuple[int, int] = (0, 0)
     end_s: float = 0.0
+
+    def unread(self, planogram: Planogram | None) -> int:
+        """Facings of the planogram at which no product was ever detected although something changed there for good."""
+        if planogram is None or self.shelf is None:
+            return 0
+        boxes = planogram.boxes_for(*self.size)
+        known = [place.first_box_xyxy_px for place in self.shelf.places]
+        if known and len(boxes):
+            boxes = boxes[iou(boxes, np.stack(known)).max(axis=1) < NATIVE_IOU]
+        return sum(self.shelf.look.changed_for_good(box) > UNREAD_CHANGED for box in boxes)
+
+    def unseen(self, unsettled: int) -> tuple[str, ...]:
+        """Reasons why nobody can say what happened although pictures came."""
+        reasons = []
+        if self.end_s < SHORTEST_S:
+            reasons.append(f"the clip lasts {self.end_s:.2f} s only")
+        if self.shelf is None or not self.shelf.places:
+            reasons.append("no product was seen at rest")
+        if self.blind_s > BLIND_SHARE * self.end_s:
+            reasons.append(f"the shelf could not be read for {self.blind_s:.1f} of {self.end_s:.1f} s")
+        if self.covered_s >= COVERED_S:
+            reasons.append(f"the camera was covered for {self.covered_s:.1f} s")
+        if unsettled:
+            reasons.append(f"{unsettled} products went or stayed out of sight")
+        return tuple(reasons)
 
 
 def settle(
@@ -217,14 +251,15 @@ def settle(
         changes = with_rows_behind(without_reveals(changes, places), places, identifier=engine.identifier)
         events = events_of(changes, SessionFacts(role=role, native={key: sku for key, (sku, _) in rows.items()}))
         basket = {} if role is Role.RESTOCK else fold_basket(events)
+        unsettled = sum(place.unsettled for place in places) + watched.unread(planogram)
         unexplained = watched.shelf.look.unexplained([p.window_xyxy_px for p in places]) if watched.shelf else 0.0
         doubt = doubt_of(
             events,
-            unresolved=sum(p.unresolved_s is not None for p in places),
+            unresolved=unsettled,
             unexplained=unexplained,
             blind_s=watched.blind_s,
         )
-        degraded = degradation(summary, watched.health)
+        degraded = degradation(summary, watched.health) + watched.unseen(unsettled)
         confidence = confidence_of(doubt, load_calibration())
         decision, reason = decide(events, basket=basket, confidence=confidence, degraded=degraded, role=role)
     return Settlement(
@@ -283,6 +318,10 @@ def _watch(reader: ClipReader, engine: Engine, stages_s: dict[str, float]) -> _W
             )
             if watched.shelf.look.disturbed:
                 watched.blind_s += at_s - last_s
+            if (
+                not watched.shelf.look.likeness >= COVERED_LIKENESS
+            ):  # nan, when the picture has no contrast, is unlike too
+                watched.covered_s += at_s - last_s
             last_s = watched.end_s = at_s
 
 

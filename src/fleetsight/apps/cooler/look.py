@@ -26,6 +26,8 @@ GLOBAL_SHARE = 0.5
 """When more of the picture than this differs, the camera moved, was covered, or the light failed: nothing is read."""
 BRIGHTNESS_RANGE = (0.6, 1.7)
 """Outside of this brightness ratio (a closed door, a failed lamp) shadows fall elsewhere and nothing can be compared."""
+FINAL_BRIGHTNESS = (0.87, 1.15)
+"""Only pictures as bright as the first are held against it: a closing door throws reflections."""
 LEFTOVER_SHARE = 0.12
 """More changed picture than this outside of arms is a change of light and not of products."""
 REST_RATE = 0.03
@@ -56,11 +58,14 @@ class Look:
         self._first: NDArray[np.float32] | None = None
         self._past: deque[tuple[float, NDArray[np.float32]]] = deque()
         self._current: NDArray[np.float32] | None = None
+        self._last: NDArray[np.float32] | None = None
         self._sums: tuple[NDArray[np.int32], ...] = ()
         self._leftover: NDArray[np.uint8] | None = None
         self._hidden_s: NDArray[np.float32] = np.full((self._size[1], self._size[0]), -1e9, dtype=np.float32)
         self.disturbed = False
         """True while the whole picture is unusable (camera moved or covered, light failed)."""
+        self.likeness = 1.0
+        """Correlation of the picture with the shelf at rest: light changes it little, a cover leaves nothing of it."""
         self.hidden_share = 0.0
         """Share of the picture that is hidden by hands and arms."""
 
@@ -77,6 +82,7 @@ class Look:
         if self._rest is None:
             self._rest, self._first = level.copy(), level.copy()
         ratio = float(np.median((level[::6, ::6] + 8.0) / (self._rest[::6, ::6] + 8.0)))
+        self.likeness = float(np.corrcoef(level[::6, ::6].ravel(), self._rest[::6, ::6].ravel())[0, 1])
         level = level / max(ratio, 1e-3)
         self._current = level
         while len(self._past) > 1 and at_s - self._past[1][0] >= MOTION_LAG_S:
@@ -97,6 +103,8 @@ class Look:
             not low < ratio < high or float(changed.mean()) > GLOBAL_SHARE or float(leftover.mean()) > LEFTOVER_SHARE
         )
         if not self.disturbed:
+            if FINAL_BRIGHTNESS[0] < ratio < FINAL_BRIGHTNESS[1]:
+                self._last = np.where(hidden > 0, self._last if self._last is not None else level, level)
             calm = (changed | moving) == 0
             np.add(self._rest, REST_RATE * (level - self._rest), out=self._rest, where=calm)
         self._leftover = leftover
@@ -137,6 +145,20 @@ class Look:
         """
         x0, y0, x1, y1 = (int(v[0]) for v in self._cells(box_xyxy_px.reshape(1, 4)))
         return float(np.median(self._hidden_s[y0:y1, x0:x1]))
+
+    def changed_for_good(self, box_xyxy_px: NDArray[np.float32]) -> float:
+        """Share of a region that differs between the first and the last picture in which it could be seen.
+
+        Args:
+            box_xyxy_px: (4,) float32 in pixels of the clip's frames.
+        Returns:
+            The share, 0 to 1; 0 when nothing could be seen.
+        """
+        if self._first is None or self._last is None:
+            return 0.0
+        x0, y0, x1, y1 = (int(v[0]) for v in self._cells(box_xyxy_px.reshape(1, 4)))
+        difference = np.abs(self._last[y0:y1, x0:x1] - self._first[y0:y1, x0:x1])
+        return float((difference > CHANGED_LEVELS).mean())
 
     def changed_since_start(self, box_xyxy_px: NDArray[np.float32]) -> float:
         """Share of a region that differs from the first frame.

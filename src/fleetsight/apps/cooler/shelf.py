@@ -39,10 +39,12 @@ CANDIDATE_IOU = 0.6
 OWNED_SHARE = 0.5
 """A detection that shares more than this with a place (of either area) belongs to it and founds no other."""
 CANDIDATES_MAX = 200
+VANISHED_SHARE = 0.8
+"""A product in sight in so many more of the earlier frames than of the later ones is gone."""
 PLACES_MAX = 400
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
     """A calm view of one place.
 
@@ -85,6 +87,11 @@ class Run:
         """Whether a product stands here: seen in at least half of the calm frames."""
         return self.box_xyxy_px is not None
 
+    @property
+    def share(self) -> float:
+        """Share of the calm frames in which a product was detected."""
+        return self.seen / max(self.frames, 1)
+
     def _conclude(self) -> None:
         if self.seen * 2 >= self.frames and self.seen:
             mean = self._sum / self.seen
@@ -122,7 +129,7 @@ class Gap:
     touched: bool = True
 
 
-@dataclass
+@dataclass(eq=False)
 class Place:
     """One spot on the shelf and its runs; gaps[i] lies between runs[i] and runs[i+1].
 
@@ -150,6 +157,15 @@ class Place:
             if run.box_xyxy_px is not None:
                 return run.box_xyxy_px
         return self.window_xyxy_px.astype(np.float32)
+
+    @property
+    def unsettled(self) -> int:
+        """Acts that may have happened here unseen: a view that never came back, and products that went with no hand near."""
+        vanished = sum(
+            not gap.touched and before.share - after.share >= VANISHED_SHARE
+            for before, after, gap in zip(self.runs, self.runs[1:], self.gaps, strict=False)
+        )
+        return vanished + (self.unresolved_s is not None)
 
     @property
     def first_box_xyxy_px(self) -> NDArray[np.float32]:
@@ -187,7 +203,7 @@ class _Reading(NamedTuple):
     detection: tuple[NDArray[np.float32], float, int] | None
 
 
-@dataclass
+@dataclass(eq=False)
 class _Candidate:
     run: Run
     box: NDArray[np.float32]

@@ -86,7 +86,8 @@ def _annotated(reader: ClipReader, events: Sequence[Event], strips: list[dict[fl
         _caption(canvas, f"{at_s:5.1f} s", (6, canvas.shape[0] - 8), DARK)
         for row, event in enumerate(e for e in events if e.at_s <= at_s):
             _caption(canvas, describe(event), (6, 16 + 18 * row), COLOURS[event.kind])
-        yield canvas
+        height, width = canvas.shape[0] // 2 * 2, canvas.shape[1] // 2 * 2  # H.264 codes pairs of pixels
+        yield np.ascontiguousarray(canvas[:height, :width])
 
 
 def _marked(image: Image, events: Sequence[Event], *, bold: bool) -> Image:
