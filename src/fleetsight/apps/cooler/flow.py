@@ -46,9 +46,9 @@ ROW_GAP_MM = 6.0
 SHORTEST_S = 1.0
 """A transaction cannot be shorter: a door opens, a hand reaches in."""
 BLIND_SHARE = 0.5
-COVERED_LIKENESS = 0.4
-"""Below this correlation with the shelf at rest a picture shows something else; arms leave 0.7, a dimmed light 0.8."""
-COVERED_S = 0.5
+COVERED_LIKENESS = 0.6
+"""Below this correlation of detail with the shelf at rest a picture shows something else: arms leave 0.8, a dimmed light 0.9."""
+COVERED_S = 0.8
 UNREAD_CHANGED = 0.08
 """Share of a facing's picture that must differ in the end: one product less changes more, drift of light less."""
 DECODED_MIN = 0.98

@@ -30,6 +30,8 @@ FINAL_BRIGHTNESS = (0.87, 1.15)
 """Only pictures as bright as the first are held against it: a closing door throws reflections."""
 LEFTOVER_SHARE = 0.12
 """More changed picture than this outside of arms is a change of light and not of products."""
+DETAIL_PX = (15, 15)
+"""What varies over less than this is detail: prints and edges, not light."""
 REST_RATE = 0.03
 """How fast the picture at rest follows slow drift, per frame."""
 
@@ -65,7 +67,7 @@ class Look:
         self.disturbed = False
         """True while the whole picture is unusable (camera moved or covered, light failed)."""
         self.likeness = 1.0
-        """Correlation of the picture with the shelf at rest: light changes it little, a cover leaves nothing of it."""
+        """Correlation of the picture's detail with that of the shelf at rest: light changes it little, a cover leaves nothing."""
         self.hidden_share = 0.0
         """Share of the picture that is hidden by hands and arms."""
 
@@ -82,7 +84,8 @@ class Look:
         if self._rest is None:
             self._rest, self._first = level.copy(), level.copy()
         ratio = float(np.median((level[::6, ::6] + 8.0) / (self._rest[::6, ::6] + 8.0)))
-        self.likeness = float(np.corrcoef(level[::6, ::6].ravel(), self._rest[::6, ::6].ravel())[0, 1])
+        detail, rest = (picture[::3, ::3] - cv2.blur(picture, DETAIL_PX)[::3, ::3] for picture in (level, self._rest))
+        self.likeness = float((detail * rest).sum() / (np.linalg.norm(detail) * np.linalg.norm(rest) + 1e-6))
         level = level / max(ratio, 1e-3)
         self._current = level
         while len(self._past) > 1 and at_s - self._past[1][0] >= MOTION_LAG_S:
