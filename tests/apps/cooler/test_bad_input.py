@@ -159,9 +159,6 @@ def test_pictures_of_an_absurd_shape_break_nothing(tmp_path: Path, engine: Engin
     assert answer.settlement is None or answer.settlement.decision is not Decision.CHARGE
 
 
-@pytest.mark.xfail(
-    strict=False, reason="evidence of pictures with an odd side cannot be encoded, and the answer is lost"
-)
 def test_an_odd_number_of_rows_and_columns_breaks_neither_the_answer_nor_its_evidence(
     tmp_path: Path, engine: Engine
 ) -> None:
@@ -250,7 +247,6 @@ def test_a_picture_that_freezes_is_for_a_person(tmp_path: Path, engine: Engine, 
     assert answer.is_safe
 
 
-@pytest.mark.xfail(strict=False, reason="nothing asks whether there was anything to see")
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_clip_too_short_to_show_a_purchase_is_for_a_person(tmp_path: Path, engine: Engine, count: int) -> None:
     answer = answer_to(write_images(tmp_path / "short.mp4", good_images()[:count]), engine)
@@ -258,7 +254,6 @@ def test_a_clip_too_short_to_show_a_purchase_is_for_a_person(tmp_path: Path, eng
     assert answer.settlement.decision is Decision.REVIEW
 
 
-@pytest.mark.xfail(strict=False, reason="nothing asks whether there was anything to see")
 @pytest.mark.parametrize("kind", ["wall", "chaos"])
 def test_a_camera_that_never_sees_a_product_is_for_a_person(tmp_path: Path, engine: Engine, kind: str) -> None:
     images = wall(count=40) if kind == "wall" else moving_images(40, width=SIZE_WH[0], height=SIZE_WH[1])
@@ -267,7 +262,9 @@ def test_a_camera_that_never_sees_a_product_is_for_a_person(tmp_path: Path, engi
     assert answer.settlement.decision is Decision.REVIEW
 
 
-@pytest.mark.xfail(strict=False, reason="a product that is gone without a hand in sight is taken for a change of light")
+@pytest.mark.xfail(
+    strict=True, reason="known limit: a freeze below 3 s that hides a whole reach is taken for a change of light"
+)
 def test_a_freeze_that_hides_a_purchase_is_never_released(tmp_path: Path, engine: Engine) -> None:
     """Too short to be told from a quiet view, yet afterwards a product is gone."""
     images = list(good_images())

@@ -12,7 +12,7 @@ from fleetsight.apps.cooler.shelf import Place, Run
 from fleetsight.catalog.gallery import Gallery
 
 TEMPERATURE = 0.045
-"""Cosine that makes a factor of e: fitted on training sessions (`fleetsight cooler calibrate`)."""
+"""Cosine that makes a factor of e; chosen on sessions that are never scored."""
 UNKNOWN_COSINE = 0.57
 """A product whose best cosine is below this is more likely not in the catalog than in it."""
 KEEP_TOP = 5
