@@ -135,8 +135,8 @@ class RowStep:
 def row_step(before: View, after: View, *, lens: Lens, extent: Extent) -> RowStep:
     """Explain two views of one place as a row that went back or came forward by whole pitches.
 
-    A product w pixels wide at distance Z shows its base at W/w * (x, y, f); one pitch further it lies on the line of the row,
-    which the camera's tilt gives. Each of the four edges votes with a bounded loss, because boards, rails and neighbours hide
+    A product that is w pixels wide stands at 1/w * (x, y, f) in units of its width (its height tells w); one pitch further it
+    lies on the line of the row, which the camera's tilt gives. Each of the four edges votes with a bounded loss, because boards, rails and neighbours hide
     some of them; the print, put where each number of steps would show it, votes by its correlation.
 
     Args:

@@ -1,7 +1,7 @@
 """From the runs of a place to changes: which product left or came, how many, how sure.
 
-Two calm views are compared at a time. The audit's registration tells whether the same print moved away or came closer;
-the identifier tells whether it is the same product at all.
+Two calm views are compared at a time. The identifier tells whether they show the same product; the audit tells whether the row
+in which it stands stepped back or came forward. Then what a neighbour's change only uncovered or hid is dropped.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,7 @@ BESIDE_SHARE = 0.5
 BEHIND_MIN = 0.2
 """Probability that a product in sight behind is of the emptied row's SKU."""
 SHADOW_SHARE = 0.2
+"""A product in front that covers this much of another decides what is seen of it."""
 REVEAL_SHARE = 0.6
 """A product that covers this much of a spot hides what stands behind."""
 ASIDE_MIN = 0.6

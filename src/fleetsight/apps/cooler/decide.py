@@ -85,7 +85,9 @@ def doubt_of(events: Sequence[Event], *, unresolved: int, unexplained: float, bl
 
 
 def load_calibration() -> Mapping[str, Sequence[float]]:
-    """The shipped calibration: logistic weights fitted on training sessions by `fleetsight cooler calibrate`.
+    """The shipped calibration: logistic weights fitted on rendered sessions that are never scored (seeds stand in the file).
+
+    `fleetsight cooler calibrate` fits another.
 
     Returns:
         `weights` (6 numbers) and `bias` (1 number).

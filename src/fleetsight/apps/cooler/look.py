@@ -157,23 +157,23 @@ class Look:
         Returns:
             The share, 0 to 1; 0 when nothing could be seen.
         """
-        if self._first is None or self._last is None:
-            return 0.0
-        x0, y0, x1, y1 = (int(v[0]) for v in self._cells(box_xyxy_px.reshape(1, 4)))
-        difference = np.abs(self._last[y0:y1, x0:x1] - self._first[y0:y1, x0:x1])
-        return float((difference > CHANGED_LEVELS).mean())
+        return self._changed_from_first(self._last, box_xyxy_px)
 
     def changed_since_start(self, box_xyxy_px: NDArray[np.float32]) -> float:
-        """Share of a region that differs from the first frame.
+        """Share of a region that differs between the first picture and the current one.
 
         Args:
             box_xyxy_px: (4,) float32 in pixels of the clip's frames.
         Returns:
             The share, 0 to 1.
         """
-        assert self._first is not None and self._current is not None, "update() comes first"
+        return self._changed_from_first(self._current, box_xyxy_px)
+
+    def _changed_from_first(self, level: NDArray[np.float32] | None, box_xyxy_px: NDArray[np.float32]) -> float:
+        if self._first is None or level is None:
+            return 0.0
         x0, y0, x1, y1 = (int(v[0]) for v in self._cells(box_xyxy_px.reshape(1, 4)))
-        difference = np.abs(self._current[y0:y1, x0:x1] - self._first[y0:y1, x0:x1])
+        difference = np.abs(level[y0:y1, x0:x1] - self._first[y0:y1, x0:x1])
         return float((difference > CHANGED_LEVELS).mean())
 
     def unexplained(self, windows_xyxy_px: Sequence[NDArray[np.int64]]) -> float:
