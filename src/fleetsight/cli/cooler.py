@@ -1,4 +1,4 @@
-"""`fleetsight cooler`: settle a clip, score a suite, fit the calibration."""
+"""`fleetsight cooler`: settle a clip, score a suite, fit the calibration, show a few sessions."""
 
 import json
 import sys
@@ -76,18 +76,36 @@ def score(
 
 @cooler_app.command()
 def calibrate(
-    out: Annotated[Path, typer.Option(help="Where the fitted calibration is written (JSON).")],
+    out: Annotated[Path, typer.Option(help="Where the fitted numbers are written (JSON).")],
+    part: Annotated[str, typer.Option(help="rows (steps of a row, first) or confidence (of a basket, last).")],
     seed: SeedOption = 900,
     sessions: Annotated[int, typer.Option(help="Sessions to fit on.")] = 204,
     workers: Annotated[int, typer.Option(help="Processes; 0 takes one per core.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Fit the confidence on rendered sessions of seeds that are never scored."""
+    """Fit the steps of rows, or the confidence, on rendered sessions of seeds that are never scored."""
     from fleetsight.apps.cooler.evaluate.calibrate import calibrate_on
+    from fleetsight.apps.cooler.evaluate.row_samples import fit_rows_on
 
-    fitted = calibrate_on(_suite("standard", seed, sessions, "", "640x360"), workers=workers, progress=_progress)
+    known(part, ("rows", "confidence"), option="--part")
+    suite = _suite("standard", seed, sessions, "", "640x360")
+    if part == "rows":
+        fitted = fit_rows_on(suite, workers=workers, progress=_progress_rows)
+    else:
+        fitted = calibrate_on(suite, workers=workers, progress=_progress)
     out.write_text(json.dumps(fitted, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(fitted) if as_json else f"written: {out}")
+
+
+@cooler_app.command()
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where clips, evidence and index.html go.")] = Path("demo"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Render a handful of shopping sessions, settle them, and show each receipt beside the truth."""
+    from fleetsight.apps.cooler.show.demo import run
+
+    run(out=out, as_json=as_json)
 
 
 def _suite(name: str, seed: int, sessions: int, scenario: str, size: str) -> Any:
@@ -147,6 +165,10 @@ def _role(name: str) -> Any:
 def _progress(done: int, outcome: "Outcome") -> None:
     mark = "exact" if outcome.exact else "WRONG"
     print(f"{done:5d} {outcome.scenario:16s} seed={outcome.seed} {mark} {outcome.decision}", file=sys.stderr)
+
+
+def _progress_rows(done: int, samples: int) -> None:
+    print(f"{done:5d} sessions, {samples} pairs of views", file=sys.stderr)
 
 
 def _print_settlement(settlement: "Settlement") -> None:

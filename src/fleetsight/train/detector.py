@@ -76,7 +76,7 @@ def detector_options(quality: str, *, seed: int, workers: int, threads: int) -> 
     """
     frames, validation, shard, steps, batch, every = {
         "smoke": (32, 16, 16, 30, 8, 15),
-        "default": (4096, 256, 64, 1700, 16, 340),
+        "default": (6144, 256, 64, 6000, 16, 1000),
         "long": (49152, 1024, 64, 60000, 32, 2000),
     }[quality]
     loop = LoopPlan(

@@ -18,22 +18,18 @@ ROW_STEPS = np.round(np.arange(-4.2, 4.21, 0.1), 1)
 STEP_NUMBERS = np.arange(-4, 5)
 STEP_SLACK = 0.2
 """Products stand up to a fifth of a pitch off: gaps of 3 to 10 mm and a hand's error."""
-STEP_PRIOR = np.array([0.002, 0.01, 0.05, 0.3, 0.4, 0.3, 0.05, 0.01, 0.002])
-"""How often a touched row that looks changed has stepped by -4 … 4 (our own choice)."""
-EDGE_SIGMA_PX = 0.9
-"""Error of a mean detection edge in a picture 640 px wide."""
-EDGE_SIGMA_SHARE = 0.01
-INWARD_LOSS_MAX = 1.5
-"""A product that steps back may step behind a rail, a board or a neighbour: its edges may lie further in than predicted."""
-OUTWARD_LOSS_MAX = 4.0
-STAY_LOSS_MAX = 5.0
-"""What hid a product that stayed hides it still: none of its edges may move."""
 UNMOVED_MIN = 0.965
 """A print that moved by 2 px correlates with itself below this; noise and compression leave 0.98 and more."""
+PLAIN_LEVELS = 4.0
+"""A product whose grey levels vary less than this has no print to compare."""
+STILL_EDGES_PX = 0.5
+"""Mean edges of a product that did not move stay this close in a picture 640 px wide."""
+SHIFT_MAX_PX = 6
+"""A returned product stands within this of where it was taken; further off it is found by its edges."""
+SHIFTED_LIKENESS = 0.8
+"""Below this correlation a print is not found again, so nothing is known of its shift."""
 TILTS_RAD = (0.0, 0.2, 0.45, 0.7, 0.95)
 """Tilts tried when the camera is not calibrated: from a level camera to one above the door."""
-PRINT_WEIGHT = 4.0
-"""Loss of a print that is e times as unlike as the best one: what matters is how much closer a near match comes."""
 PRINT_NOISE = 0.02
 """Noise and compression keep the same print at the same spot this far from a correlation of 1."""
 PRINT_UPSAMPLE = 2
@@ -117,64 +113,15 @@ class View:
     window_xyxy_px: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class RowStep:
-    """How many row pitches the front of a row went back.
-
-    Attributes:
-        steps: whole pitches, away from the shopper positive.
-        probability: of that number among all numbers tried.
-        aside: movement to the right in widths of the product.
-    """
-
-    steps: int
-    probability: float
-    aside: float
-
-
-def row_step(before: View, after: View, *, lens: Lens, extent: Extent) -> RowStep:
-    """Explain two views of one place as a row that went back or came forward by whole pitches.
-
-    A product that is w pixels wide stands at 1/w * (x, y, f) in units of its width (its height tells w); one pitch further it
-    lies on the line of the row, which the camera's tilt gives. Each of the four edges votes with a bounded loss, because boards, rails and neighbours hide
-    some of them; the print, put where each number of steps would show it, votes by its correlation.
+def print_votes(before: View, after: View, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Correlate the earlier print with the later picture at each number of steps.
 
     Args:
         before: the earlier view.
         after: the later view of the same window.
-        lens: the camera.
-        extent: proportions of the product.
+        predicted: (len(ROW_STEPS), 4) boxes of the product at every step.
     Returns:
-        The most probable number of steps.
-    """
-    was, now = before.box_xyxy_px, after.box_xyxy_px
-    sigma = EDGE_SIGMA_PX * lens.width_px / 640 + EDGE_SIGMA_SHARE * float(was[2] - was[0])
-    best: NDArray[np.float64] | None = None
-    for tilt_rad in lens.tilts_rad:
-        predicted = _row_boxes(was, lens, tilt_rad, extent=extent)
-        outward = (now.astype(np.float64) - predicted) * np.array([-1.0, -1.0, 1.0, 1.0]) / sigma
-        stepped = np.where(outward > 0, np.minimum(outward, OUTWARD_LOSS_MAX), np.minimum(-outward, INWARD_LOSS_MAX))
-        stayed = np.minimum(np.abs(outward), STAY_LOSS_MAX)
-        near = [np.abs(ROW_STEPS - n) <= STEP_SLACK + 1e-9 for n in STEP_NUMBERS]
-        losses = np.array(
-            [(stepped if n else stayed)[rows].sum(axis=1).min() for n, rows in zip(STEP_NUMBERS, near, strict=True)]
-        )
-        unlike = PRINT_NOISE + 1.0 - _print_votes(before, after, predicted)
-        losses += PRINT_WEIGHT * np.log(unlike / unlike.min())
-        if best is None or losses.min() < best.min():
-            best = losses
-    assert best is not None, "a lens has a tilt"
-    weights = np.exp(best.min() - best) * STEP_PRIOR
-    weights /= weights.sum()
-    choice = int(weights.argmax())
-    aside = float(now[0] + now[2] - was[0] - was[2]) / 2 / max(1.0, float(was[2] - was[0]))
-    return RowStep(int(STEP_NUMBERS[choice]), float(weights[choice]), aside)
-
-
-def _print_votes(before: View, after: View, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correlation of the earlier print with the later picture at each number of steps, (9,) in [0, 1].
-
-    Where a step would lie outside of the window, the least of the others stands in.
+        (9,) in [0, 1]; where a step would lie outside of the window, the least of the others stands in.
     """
     votes = np.full(len(STEP_NUMBERS), np.nan)
     if before.picture is None or after.picture is None:
@@ -183,7 +130,7 @@ def _print_votes(before: View, after: View, predicted: NDArray[np.float64]) -> N
     origin = np.tile(before.window_xyxy_px[:2], 2)
     x0, y0, x1, y1 = np.rint(before.box_xyxy_px - origin).astype(int)
     template = before.picture[max(0, y0) : y1, max(0, x0) : x1]
-    if min(template.shape[:2]) < 8 or float(template.std()) < 4.0:
+    if min(template.shape[:2]) < 8 or float(template.std()) < PLAIN_LEVELS:
         return np.zeros(len(STEP_NUMBERS))
     rounded = np.array([max(0, x0), max(0, y0), x1, y1]) + origin - before.box_xyxy_px
     grey = cv2.cvtColor(template, cv2.COLOR_RGB2GRAY).astype(np.float32, copy=False)
@@ -210,8 +157,17 @@ def _correlation(template: NDArray[np.float32], scene: NDArray[np.float32], box:
     return max(0.0, float(cv2.matchTemplate(field, sized, cv2.TM_CCOEFF_NORMED).max()))
 
 
-def _row_boxes(box_xyxy_px: NDArray[np.float32], lens: Lens, tilt_rad: float, *, extent: Extent) -> NDArray[np.float64]:
-    """(len(ROW_STEPS), 4) boxes of the same product at every step of its row."""
+def row_boxes(box_xyxy_px: NDArray[np.float32], lens: Lens, tilt_rad: float, *, extent: Extent) -> NDArray[np.float64]:
+    """Predict where a row's front product stands after every step.
+
+    Args:
+        box_xyxy_px: (4,) where it stands now.
+        lens: the camera.
+        tilt_rad: how far the camera looks down.
+        extent: proportions of the product.
+    Returns:
+        (len(ROW_STEPS), 4) float64 boxes in pixels of the frame.
+    """
     x0, y0, x1, y1 = (float(v) for v in box_xyxy_px)
     middle = np.array([lens.width_px / 2, lens.height_px / 2])
     foot = np.array([(x0 + x1) / 2, y1])
@@ -238,15 +194,40 @@ def unmoved(before: View, after: View) -> bool:
         before: the earlier view.
         after: the later view of the same window.
     Returns:
-        True when the correlation without any movement is above UNMOVED_MIN.
+        True when the correlation without any movement is above UNMOVED_MIN; without a print the edges decide.
     """
+    still = bool(np.abs(after.box_xyxy_px - before.box_xyxy_px).max() < STILL_EDGES_PX)
     if before.picture is None or after.picture is None:
-        return False
+        return still
     x0, y0, x1, y1 = (round(float(v)) for v in local_box(before.box_xyxy_px, before.window_xyxy_px))
     first, second = before.picture[y0:y1, x0:x1], after.picture[y0:y1, x0:x1]
-    if first.size < 100 or float(first.std()) < 4.0:
-        return False
+    if first.size < 100 or float(first.std()) < PLAIN_LEVELS:
+        return still
     return float(cv2.matchTemplate(first, second, cv2.TM_CCOEFF_NORMED)[0, 0]) >= UNMOVED_MIN
+
+
+def print_shift_px(before: View, after: View) -> float:
+    """How far a print moved without changing its size.
+
+    Args:
+        before: the earlier view.
+        after: the later view of the same window.
+    Returns:
+        Whole pixels, |x| + |y|; 0 where the print correlates best with itself unmoved, or is not found again.
+    """
+    if before.picture is None or after.picture is None:
+        return 0.0
+    x0, y0, x1, y1 = (round(float(v)) for v in local_box(before.box_xyxy_px, before.window_xyxy_px))
+    left, top = max(0, x0 - SHIFT_MAX_PX), max(0, y0 - SHIFT_MAX_PX)
+    template = before.picture[y0:y1, x0:x1]
+    field = after.picture[top : y1 + SHIFT_MAX_PX, left : x1 + SHIFT_MAX_PX]
+    if min(template.shape[:2]) < 6 or float(template.std()) < PLAIN_LEVELS:
+        return 0.0
+    likeness = cv2.matchTemplate(field, template, cv2.TM_CCOEFF_NORMED)
+    y, x = np.unravel_index(int(likeness.argmax()), likeness.shape)
+    if likeness[y, x] < SHIFTED_LIKENESS:
+        return 0.0
+    return float(abs(int(x) - (x0 - left)) + abs(int(y) - (y0 - top)))
 
 
 def local_box(box_xyxy_px: NDArray[np.float32], window_xyxy_px: NDArray[np.int64]) -> NDArray[np.float32]:

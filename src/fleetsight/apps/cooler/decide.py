@@ -39,6 +39,7 @@ class Doubt:
         unexplained: share of the picture that changed for good without an event.
         blind_s: seconds without a usable picture.
         events: number of events.
+        unsure: sum of the probabilities that rows changed which are taken as unchanged.
     """
 
     weakest: float = 0.0
@@ -47,9 +48,10 @@ class Doubt:
     unexplained: float = 0.0
     blind_s: float = 0.0
     events: float = 0.0
+    unsure: float = 0.0
 
     def vector(self) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-        """The features of the calibration, (6,) float64."""
+        """The features of the calibration, (7,) float64."""
         return np.array(
             [
                 self.weakest,
@@ -58,11 +60,14 @@ class Doubt:
                 min(100 * self.unexplained, 4.0),
                 min(self.blind_s, 4.0),
                 min(self.events, 8.0),
+                np.sqrt(self.unsure),
             ]
         )
 
 
-def doubt_of(events: Sequence[Event], *, unresolved: int, unexplained: float, blind_s: float) -> Doubt:
+def doubt_of(
+    events: Sequence[Event], *, unresolved: int, unexplained: float, blind_s: float, unsure: float = 0.0
+) -> Doubt:
     """Collect the doubt about a session.
 
     Args:
@@ -70,6 +75,7 @@ def doubt_of(events: Sequence[Event], *, unresolved: int, unexplained: float, bl
         unresolved: places never seen calm again.
         unexplained: share of the picture that changed without an event.
         blind_s: seconds without a usable picture.
+        unsure: see `Doubt`.
     Returns:
         The doubt.
     """
@@ -81,6 +87,7 @@ def doubt_of(events: Sequence[Event], *, unresolved: int, unexplained: float, bl
         unexplained=unexplained,
         blind_s=blind_s,
         events=float(len(events)),
+        unsure=unsure,
     )
 
 
@@ -90,7 +97,7 @@ def load_calibration() -> Mapping[str, Sequence[float]]:
     `fleetsight cooler calibrate` fits another.
 
     Returns:
-        `weights` (6 numbers) and `bias` (1 number).
+        `weights` (7 numbers) and `bias` (1 number).
     """
     text = files("fleetsight.apps.cooler").joinpath("calibration.json").read_text(encoding="utf-8")
     value: Mapping[str, Sequence[float]] = json.loads(text)

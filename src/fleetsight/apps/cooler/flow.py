@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fleetsight.accel.detector import Detector
 from fleetsight.accel.embedder import Embedder
-from fleetsight.apps.cooler.audit import Extent, Lens
+from fleetsight.apps.cooler.audit import ROW_STEPS, Extent, Lens, row_boxes
 from fleetsight.apps.cooler.basket import fold_basket
 from fleetsight.apps.cooler.changes import Change, place_changes, with_rows_behind, without_reveals
 from fleetsight.apps.cooler.decide import Decision, Doubt, confidence_of, decide, doubt_of, load_calibration
@@ -32,7 +32,7 @@ from fleetsight.catalog.sku import Catalog, CatalogError
 from fleetsight.video.decode import ClipReader, DecodeSummary, Limits
 from fleetsight.video.frame import Frame
 from fleetsight.video.health import PictureHealth
-from fleetsight.vision.box import iou
+from fleetsight.vision.box import covered, iou
 from fleetsight.vision.detections import Detections
 from fleetsight.vision.image import Image
 
@@ -41,6 +41,8 @@ SCORE_MIN = 0.25
 HAND_LABELS = ("hand", "person")
 NATIVE_IOU = 0.3
 """A place belongs to the facing whose box it overlaps at least this much."""
+NATIVE_INSIDE = 0.7
+"""A product of which a board or a neighbour hides much, or that stands further back, lies this far in the boxes of its row."""
 ROW_GAP_MM = 6.0
 """Usual space between the products of a row."""
 SHORTEST_S = 1.0
@@ -187,15 +189,14 @@ class _Watched:
     size: tuple[int, int] = (0, 0)
     end_s: float = 0.0
 
-    def unread(self, planogram: Planogram | None) -> int:
+    def unread(self, columns: "Sequence[NDArray[np.float32]]") -> int:
         """Facings of the planogram at which no product was ever detected although something changed there for good."""
-        if planogram is None or self.shelf is None:
+        if self.shelf is None:
             return 0
-        boxes = planogram.boxes_for(*self.size)
-        known = [place.first_box_xyxy_px for place in self.shelf.places]
-        if known and len(boxes):
-            boxes = boxes[iou(boxes, np.stack(known)).max(axis=1) < NATIVE_IOU]
-        return sum(self.shelf.look.changed_for_good(box) > UNREAD_CHANGED for box in boxes)
+        boxes = [run.box_xyxy_px for place in self.shelf.places for run in place.runs if run.box_xyxy_px is not None]
+        read = {found[0] for box in boxes if (found := _facing_at(box, columns)) is not None}
+        unread = [column[0] for index, column in enumerate(columns) if index not in read]
+        return sum(self.shelf.look.changed_for_good(box) > UNREAD_CHANGED for box in unread)
 
     def unseen(self, unsettled: int) -> tuple[str, ...]:
         """Reasons why nobody can say what happened although pictures came."""
@@ -243,21 +244,26 @@ def settle(
         width, height = watched.size
         places = watched.shelf.finish() if watched.shelf is not None else []
         lens = lens_of(planogram, size=(width, height))
-        rows = rows_of(places, planogram, identifier=engine.identifier, size=watched.size)
+        columns = columns_of(planogram, engine.identifier, size=watched.size)
+        rows = rows_of(places, planogram, identifier=engine.identifier, columns=columns)
         changes: list[Change] = []
+        unsure = 0.0
         for place in places:
             sku, stock = rows.get(place.place_id, (None, None))
-            changes += place_changes(place, engine.identifier, lens=lens, native_sku=sku, stock=stock)
-        changes = with_rows_behind(without_reveals(changes, places), places, identifier=engine.identifier)
+            found = place_changes(place, engine.identifier, lens=lens, native_sku=sku, stock=stock)
+            changes += found.changes
+            unsure += found.unsure
+        changes = with_rows_behind(without_reveals(changes, places), places, identifier=engine.identifier, lens=lens)
         events = events_of(changes, SessionFacts(role=role, native={key: sku for key, (sku, _) in rows.items()}))
         basket = {} if role is Role.RESTOCK else fold_basket(events)
-        unsettled = sum(place.unsettled for place in places) + watched.unread(planogram)
+        unsettled = sum(place.unsettled for place in places) + watched.unread(columns)
         unexplained = watched.shelf.look.unexplained([p.window_xyxy_px for p in places]) if watched.shelf else 0.0
         doubt = doubt_of(
             events,
             unresolved=unsettled,
             unexplained=unexplained,
             blind_s=watched.blind_s,
+            unsure=unsure,
         )
         degraded = degradation(summary, watched.health) + watched.unseen(unsettled)
         confidence = confidence_of(doubt, load_calibration())
@@ -343,7 +349,11 @@ def lens_of(planogram: Planogram | None, *, size: tuple[int, int]) -> Lens:
 
 
 def rows_of(
-    places: Sequence[Place], planogram: Planogram | None, *, identifier: Identifier, size: tuple[int, int]
+    places: Sequence[Place],
+    planogram: Planogram | None,
+    *,
+    identifier: Identifier,
+    columns: Sequence[NDArray[np.float32]],
 ) -> dict[int, tuple[str | None, int | None]]:
     """What belongs to each place: by planogram where it has a facing, else what stood there first.
 
@@ -351,23 +361,55 @@ def rows_of(
         places: as read.
         planogram: None when unknown.
         identifier: names products.
-        size: width and height of the clip.
+        columns: see `columns_of`.
     Returns:
         SKU and booked stock by place_id; places where nothing stood at first have none.
     """
-    boxes: NDArray[np.float32] = planogram.boxes_for(*size) if planogram is not None else np.zeros((0, 4), np.float32)
     rows: dict[int, tuple[str | None, int | None]] = {}
     for place in places:
-        if len(boxes) and planogram is not None:
-            overlap = iou(place.first_box_xyxy_px[None], boxes)[0]
-            best = int(overlap.argmax())
-            if overlap[best] >= NATIVE_IOU:
-                rows[place.place_id] = (planogram.facings[best].sku, planogram.facings[best].stock_count)
-                continue
+        if planogram is not None and (found := _facing_at(place.first_box_xyxy_px, columns)) is not None:
+            facing, whole = planogram.facings[found[0]], found[1]
+            rows[place.place_id] = (facing.sku, facing.stock_count if whole else None)
+            continue
         if len(place.runs) > 1:
             reading = identifier.read(place, place.runs[0])
             rows[place.place_id] = (reading.best if reading is not None else None, None)
     return rows
+
+
+def columns_of(
+    planogram: Planogram | None, identifier: Identifier, *, size: tuple[int, int]
+) -> list[NDArray[np.float32]]:
+    """Where the products of each facing stand; the front one alone when the camera is not calibrated.
+
+    Args:
+        planogram: None when unknown.
+        identifier: knows the proportions of products.
+        size: width and height of the clip.
+    Returns:
+        For each facing (n, 4) boxes from front to back; empty without a planogram.
+    """
+    if planogram is None:
+        return []
+    lens = lens_of(planogram, size=size)
+    columns = []
+    for facing, box in zip(planogram.facings, planogram.boxes_for(*size), strict=True):
+        depth = max(1, facing.depth_count) if len(lens.tilts_rad) == 1 else 1
+        whole = np.isin(ROW_STEPS, np.arange(depth))
+        row = row_boxes(box, lens, lens.tilts_rad[0], extent=identifier.extent(facing.sku))[whole]
+        columns.append(row.astype(np.float32) if depth > 1 else box[None])
+    return columns
+
+
+def _facing_at(box_xyxy_px: NDArray[np.float32], columns: Sequence[NDArray[np.float32]]) -> tuple[int, bool] | None:
+    """The facing in whose row a product stands, and whether the whole of its front product is seen."""
+    if not columns:
+        return None
+    front = iou(box_xyxy_px[None], np.stack([column[0] for column in columns]))[0]
+    if front.max() >= NATIVE_IOU:
+        return int(front.argmax()), True
+    inside = np.array([covered(box_xyxy_px[None], column)[0].max() for column in columns])
+    return (int(inside.argmax()), False) if inside.max() >= NATIVE_INSIDE else None
 
 
 def degradation(summary: DecodeSummary, health: PictureHealth) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ LEFTOVER_SHARE = 0.12
 """More changed picture than this outside of arms is a change of light and not of products."""
 DETAIL_PX = (15, 15)
 """What varies over less than this is detail: prints and edges, not light."""
+VISIT_BREAK_S = 0.5
+"""A hand or arm that comes back to a pixel later than this makes another visit."""
 REST_RATE = 0.03
 """How fast the picture at rest follows slow drift, per frame."""
 
@@ -64,6 +66,7 @@ class Look:
         self._sums: tuple[NDArray[np.int32], ...] = ()
         self._leftover: NDArray[np.uint8] | None = None
         self._hidden_s: NDArray[np.float32] = np.full((self._size[1], self._size[0]), -1e9, dtype=np.float32)
+        self._visit_s: NDArray[np.float32] = np.full((self._size[1], self._size[0]), -1e9, dtype=np.float32)
         self.disturbed = False
         """True while the whole picture is unusable (camera moved or covered, light failed)."""
         self.likeness = 1.0
@@ -98,9 +101,11 @@ class Look:
         low, high = BRIGHTNESS_RANGE
         hidden = self._hidden(changed, moving, hands_xyxy_px)
         self.hidden_share = float(hidden.mean())
-        self._hidden_s[hidden > 0] = at_s
+        visited = hidden > 0
         for x0, y0, x1, y1 in zip(*self._cells(hands_xyxy_px), strict=True):
-            self._hidden_s[y0:y1, x0:x1] = at_s
+            visited[y0:y1, x0:x1] = True
+        self._visit_s[visited & (at_s - self._hidden_s > VISIT_BREAK_S)] = at_s
+        self._hidden_s[visited] = at_s
         leftover = changed & (1 - hidden)
         self.disturbed = (
             not low < ratio < high or float(changed.mean()) > GLOBAL_SHARE or float(leftover.mean()) > LEFTOVER_SHARE
@@ -138,8 +143,8 @@ class Look:
         x0, y0, x1, y1 = (int(v[0]) for v in self._cells(box_xyxy_px.reshape(1, 4)))
         self._rest[y0:y1, x0:x1] = self._current[y0:y1, x0:x1]
 
-    def last_hidden_s(self, box_xyxy_px: NDArray[np.float32]) -> float:
-        """When most of a region was last behind a hand or an arm.
+    def last_visit_s(self, box_xyxy_px: NDArray[np.float32]) -> tuple[float, float]:
+        """From when to when most of a region was last behind a hand or an arm.
 
         Args:
             box_xyxy_px: (4,) float32 in pixels of the clip's frames.
@@ -147,7 +152,8 @@ class Look:
             Seconds of presentation time; far in the past when it never was.
         """
         x0, y0, x1, y1 = (int(v[0]) for v in self._cells(box_xyxy_px.reshape(1, 4)))
-        return float(np.median(self._hidden_s[y0:y1, x0:x1]))
+        begin, end = (float(np.median(times[y0:y1, x0:x1])) for times in (self._visit_s, self._hidden_s))
+        return min(begin, end), end
 
     def changed_for_good(self, box_xyxy_px: NDArray[np.float32]) -> float:
         """Share of a region that differs between the first and the last picture in which it could be seen.

@@ -16,7 +16,7 @@ NATIVE_WEIGHT = 30.0
 """Odds by which the planogram favours the SKU that belongs to a place: rows are mis-stocked now and then, not often."""
 HELD_WEIGHT = 12.0
 """Odds by which a put-back favours a SKU that the session holds."""
-HELD_MIN = 0.12
+HELD_MIN = 0.35
 """Below this probability of being any held SKU, a put-back is a foreign item."""
 GRASP_S = 0.1
 """Half of the time a hand rests at a product (0.12 to 0.5 s in rendered sessions)."""

@@ -365,12 +365,13 @@ class ShelfReader:
         window = np.clip(window, 0, [width, height, width, height])
         place = Place(place_id=len(self.places), window_xyxy_px=window, runs=[candidate.run])
         assert self._start_s is not None, "update() has run"
-        put = candidate.run.start_s - self.look.last_hidden_s(box) < PUT_WITHIN_S
+        visit_s = self.look.last_visit_s(box)
+        put = candidate.run.start_s - visit_s[1] < PUT_WITHIN_S
         if put and self.look.changed_since_start(box) > 0.25 and candidate.run.start_s - self._start_s > SETTLE_S:
-            empty = Run(start_s=self._start_s, end_s=candidate.run.start_s, frames=1)
-            place.runs.insert(0, empty)
             rest_s = candidate.run.start_s
-            place.gaps.append(Gap(rest_s, rest_s, rest_s, hand_s=(rest_s, rest_s)))
+            start_s = max(self._start_s, min(visit_s[0], rest_s))
+            place.runs.insert(0, Run(start_s=self._start_s, end_s=start_s, frames=1))
+            place.gaps.append(Gap(start_s, min(visit_s[1], rest_s), rest_s, hand_s=(start_s, min(visit_s[1], rest_s))))
         self._picture(place, candidate.run, at_s, image)
         self.look.accept(box)
         self.places.append(place)

@@ -43,7 +43,7 @@ def fit(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     Args:
         outcomes: scored sessions with their doubt.
     Returns:
-        `weights` (6), `bias` (1), `n`, `exact`.
+        `weights` (7), `bias` (1), `n`, `exact`.
     Raises:
         ScoreError: no session is left to fit on.
     """

@@ -2,13 +2,13 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fleetsight.apps.cooler.evaluate.metrics import Outcome, TimedSku, summarise
 from fleetsight.apps.cooler.events import Event, Kind, Role
@@ -22,6 +22,8 @@ from fleetsight.sim.shoppers.scenarios import SCENARIOS
 from fleetsight.sim.truth import session_truth, write_side_files
 from fleetsight.video.encode import write_clip
 
+Answer = TypeVar("Answer")
+CLIP_NAME = "clip.mp4"
 SESSIONS_MAX = 100_000
 SEED_STRIDE = 10_000
 """Session i of suite seed s has seed s * SEED_STRIDE + i, so suites of different seeds share no session."""
@@ -82,17 +84,32 @@ def score_suite(
     Raises:
         ScoreError: see `Suite.rows`.
     """
-    rows = suite.rows()
     outcomes: list[Outcome] = []
+    for outcome in each_session(score_session, suite, workers=workers):
+        outcomes.append(outcome)
+        if progress is not None:
+            progress(len(outcomes), outcome)
+    head = {"suite": suite.name, "seed": suite.seed}
+    return head | summarise(outcomes), outcomes
+
+
+def each_session(work: Callable[[Suite, tuple[str, int]], Answer], suite: Suite, *, workers: int) -> Iterator[Answer]:
+    """Do something with every session of a suite, in processes.
+
+    Args:
+        work: picklable; gets the suite, and scenario and seed of a session.
+        suite: which sessions.
+        workers: processes; 0 takes one per core.
+    Yields:
+        The answers in the order of the sessions.
+    Raises:
+        ScoreError: see `Suite.rows`.
+    """
+    rows = suite.rows()
     count = workers or os.cpu_count() or 1
     # Spawned, not forked: a fork takes the threads' locks of a model that this process has opened, but not the threads.
     with ProcessPoolExecutor(max_workers=min(count, len(rows)), mp_context=get_context("spawn")) as pool:
-        for outcome in pool.map(score_session, repeat(suite), rows):
-            outcomes.append(outcome)
-            if progress is not None:
-                progress(len(outcomes), outcome)
-    head = {"suite": suite.name, "seed": suite.seed}
-    return head | summarise(outcomes), outcomes
+        yield from pool.map(work, repeat(suite), rows)
 
 
 def score_session(suite: Suite, row: tuple[str, int]) -> Outcome:
@@ -122,7 +139,7 @@ def write_session(plan: SessionPlan, folder: Path) -> Path:
         The clip.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    clip = folder / "clip.mp4"
+    clip = folder / CLIP_NAME
     write_clip(clip, (frame.image for frame in render(plan)), rate_hz=plan.rate_hz, crf=plan.crf)
     write_side_files(plan, session_truth(plan), folder=folder)
     return clip
@@ -137,10 +154,33 @@ def settle_rendered(plan: SessionPlan, folder: Path) -> Settlement:
     Returns:
         The settlement.
     """
-    clip = write_session(plan, folder)
-    engine = Engine.for_catalog(load_detector(), load_embedder(), catalog=Catalog.load(folder / "catalog"))
+    write_session(plan, folder)
+    return settle_written(plan, folder, engine=bundled_engine(folder / "catalog"))
+
+
+def settle_written(plan: SessionPlan, folder: Path, *, engine: Engine) -> Settlement:
+    """Settle the clip of a session that was rendered into a folder.
+
+    Args:
+        plan: the session.
+        folder: see `write_session`.
+        engine: the models.
+    Returns:
+        The settlement.
+    """
     role = Role.RESTOCK if session_truth(plan).role == "restock" else Role.SHOPPER
-    return settle(clip, engine, planogram=Planogram.load(folder / "planogram.json"), role=role)
+    return settle(folder / CLIP_NAME, engine, planogram=Planogram.load(folder / "planogram.json"), role=role)
+
+
+def bundled_engine(catalog: Path) -> Engine:
+    """The models that ship, for one catalog.
+
+    Args:
+        catalog: its folder.
+    Returns:
+        The engine.
+    """
+    return Engine.for_catalog(load_detector(), load_embedder(), catalog=Catalog.load(catalog))
 
 
 def compare(plan: SessionPlan, settlement: Settlement, *, catalog: Catalog) -> Outcome:
