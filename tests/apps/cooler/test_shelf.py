@@ -57,6 +57,30 @@ def test_the_last_product_of_a_row_leaves_an_empty_place_and_its_return_fills_it
     assert [c.kind for c in changes_of(shelf)] == [Kind.TAKE, Kind.PUT_BACK]
 
 
+def test_a_product_that_a_hand_holds_before_its_place_and_returns_is_taken_and_put_back() -> None:
+    shelf = DrawnShelf({60: row(1), 160: row(2)})
+    shelf.play(1.0)
+    shelf.reach(160)
+    shelf.play(2.0, hand_at=(160.0, 90.0))
+    shelf.fronts[163] = shelf.fronts.pop(160)  # nobody returns it to the pixel
+    shelf.reach(163)
+    shelf.play(1.0)
+    take, put_back = changes_of(shelf)
+    assert (take.kind, put_back.kind) == (Kind.TAKE, Kind.PUT_BACK)
+    assert take.rule == put_back.rule == "looked_at"
+    assert 1.0 < take.gap.hand_s[0] < put_back.gap.hand_s[1] < 6.0
+
+
+def test_a_hand_that_rests_before_a_product_which_stays_takes_nothing() -> None:
+    shelf = DrawnShelf({60: row(1), 160: row(2)})
+    shelf.play(1.0)
+    shelf.reach(160)
+    shelf.play(2.0, hand_at=(160.0, 90.0))
+    shelf.reach(160)
+    shelf.play(1.0)
+    assert changes_of(shelf) == []
+
+
 def test_a_hand_that_only_reaches_changes_nothing() -> None:
     shelf = DrawnShelf({60: row(1), 160: row(2), 260: row(3)})
     shelf.play(1.0)

@@ -113,7 +113,7 @@ class View:
     window_xyxy_px: NDArray[np.int64]
 
 
-def print_votes(before: View, after: View, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+def print_votes(before: View, after: View, *, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
     """Correlate the earlier print with the later picture at each number of steps.
 
     Args:
@@ -157,7 +157,7 @@ def _correlation(template: NDArray[np.float32], scene: NDArray[np.float32], box:
     return max(0.0, float(cv2.matchTemplate(field, sized, cv2.TM_CCOEFF_NORMED).max()))
 
 
-def row_boxes(box_xyxy_px: NDArray[np.float32], lens: Lens, tilt_rad: float, *, extent: Extent) -> NDArray[np.float64]:
+def row_boxes(box_xyxy_px: NDArray[np.float32], lens: Lens, *, tilt_rad: float, extent: Extent) -> NDArray[np.float64]:
     """Predict where a row's front product stands after every step.
 
     Args:

@@ -6,6 +6,7 @@ in which it stands stepped back or came forward. Then what a neighbour's change 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -237,7 +238,7 @@ def _steps(
         likeness = likeness_of([seen.readings[k] for k in chain])
         extent = extent_of(seen.anchor(chain[0]), identifier)
         found = row_steps(views, lens=lens, extent=extent, likeness=likeness)
-        steps.update(zip(zip(chain, chain[1:], strict=False), found, strict=True))
+        steps.update(zip(pairwise(chain), found, strict=True))
     return steps
 
 

@@ -396,7 +396,7 @@ def columns_of(
     for facing, box in zip(planogram.facings, planogram.boxes_for(*size), strict=True):
         depth = max(1, facing.depth_count) if len(lens.tilts_rad) == 1 else 1
         whole = np.isin(ROW_STEPS, np.arange(depth))
-        row = row_boxes(box, lens, lens.tilts_rad[0], extent=identifier.extent(facing.sku))[whole]
+        row = row_boxes(box, lens, tilt_rad=lens.tilts_rad[0], extent=identifier.extent(facing.sku))[whole]
         columns.append(row.astype(np.float32) if depth > 1 else box[None])
     return columns
 

@@ -96,15 +96,15 @@ def step_features(
     sigma = EDGE_SIGMA_PX * zoom + EDGE_SIGMA_SHARE * float(was[2] - was[0])
     fits = []
     for tilt_rad in lens.tilts_rad:
-        predicted = row_boxes(was, lens, tilt_rad, extent=extent)
+        predicted = row_boxes(was, lens, tilt_rad=tilt_rad, extent=extent)
         outward = (now.astype(np.float64) - predicted) * np.array([-1.0, -1.0, 1.0, 1.0]) / sigma
         loss = np.minimum(np.abs(outward), OUTWARD_MAX).sum(axis=1)
         near = [np.abs(ROW_STEPS - n) <= (STEP_SLACK if n else 0.0) + 1e-9 for n in STEP_NUMBERS]
         rows = [int(np.flatnonzero(close)[loss[close].argmin()]) for close in near]
         fits.append((float(loss[rows].min()), tilt_rad, predicted, outward[rows]))
     _, tilt_rad, predicted, outward = min(fits, key=lambda fit: fit[0])
-    unlike = PRINT_NOISE + 1.0 - print_votes(before, after, predicted)
-    here = print_votes(before, after, np.repeat(was[None].astype(np.float64), len(ROW_STEPS), axis=0))
+    unlike = PRINT_NOISE + 1.0 - print_votes(before, after, predicted=predicted)
+    here = print_votes(before, after, predicted=np.repeat(was[None].astype(np.float64), len(ROW_STEPS), axis=0))
     out, inside = np.clip(outward, 0.0, OUTWARD_MAX), np.clip(-outward, 0.0, INWARD_MAX)
     groups = [
         *(side.take([0, 2], axis=1).mean(axis=1) for side in (out, inside)),
@@ -209,7 +209,7 @@ def steps_behind(
     numbers = STEP_NUMBERS[STEP_NUMBERS > 0]
     losses = np.full(len(numbers), np.inf)
     for tilt_rad in lens.tilts_rad:
-        predicted = row_boxes(front_xyxy_px, lens, tilt_rad, extent=extent)
+        predicted = row_boxes(front_xyxy_px, lens, tilt_rad=tilt_rad, extent=extent)
         off = np.abs(behind_xyxy_px.astype(np.float64) - predicted)[:, [0, 2, 3]] / sigma
         loss = np.minimum(off, BEHIND_LOSS_MAX).sum(axis=1)
         each = [loss[np.abs(ROW_STEPS - n) <= STEP_SLACK + 1e-9].min() for n in numbers]
