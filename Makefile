@@ -12,10 +12,11 @@ BENCHES := $(sort $(wildcard bench/bench_*.py))
 setup: .venv/installed-all ## make .venv with everything the other targets need
 	@echo "ready: $(BIN)/fleetsight --help"
 
-demo: .venv/installed-core ## render a few sessions, settle them, show receipts and a page
-	@$(BIN)/fleetsight demo --out demo
+demo: .venv/installed-core ## three simulated coolers trade; until Ctrl-C at a terminal, nine shoppers elsewhere
+	@if [ -t 0 ]; then $(BIN)/fleetsight demo; else $(BIN)/fleetsight demo --once; fi
 
-test: .venv/installed-all ## run every test
+test: .venv/installed-all ## install the services that tests use where they are missing, then run every test
+	@bash tools/install_test_services.sh
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: .venv/installed-all ## format, lint, types, import contracts, sizes, docstrings, generated pages

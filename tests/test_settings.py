@@ -89,6 +89,8 @@ def test_a_misspelt_name_is_refused_with_the_nearest_one(home: dict[str, str], t
         "decode_wall_s = inf",
         "decode_wall_s = nan",
         "models_dir = []",
+        "open_signup = 1",
+        'open_signup = "yes"',
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused(home: dict[str, str], tmp_path: Path, line: str) -> None:
@@ -122,3 +124,54 @@ def test_limits_of_decoding_are_those_of_the_decoder_unless_chosen(home: dict[st
     assert {name: getattr(loaded, name) for name in names} == {
         name: getattr(limits, name.removeprefix("decode_")) for name in names
     }
+
+
+def test_storage_lies_in_the_data_folder_unless_said_otherwise(home: dict[str, str], tmp_path: Path) -> None:
+    here = load(home | {"FLEETSIGHT_DATA_DIR": "/srv/f"}, folder=tmp_path)
+    assert (here.database_url, here.jobs_url) == ("sqlite:////srv/f/fleetsight.db", "sqlite:////srv/f/jobs.db")
+    assert here.blobs_url == "file:///srv/f/blobs"
+    server = load(home | {"FLEETSIGHT_DATABASE_URL": "postgresql://one@here/rows"}, folder=tmp_path)
+    assert server.jobs_url == "postgresql://one@here/rows"
+
+
+def test_the_service_is_reached_where_it_listens_unless_said_otherwise(home: dict[str, str], tmp_path: Path) -> None:
+    assert load(home | {"FLEETSIGHT_HOST": "::1", "FLEETSIGHT_PORT": "9"}, folder=tmp_path).base_url == "http://[::1]:9"
+    named = load(home | {"FLEETSIGHT_BASE_URL": "https://shop.example"}, folder=tmp_path)
+    assert named.base_url == "https://shop.example"
+
+
+def test_a_free_port_shows_in_the_address_unless_one_was_chosen(home: dict[str, str], tmp_path: Path) -> None:
+    free = settings.with_port(load(home | {"FLEETSIGHT_PORT": "0"}, folder=tmp_path), 4711)
+    assert (free.port, free.base_url) == (4711, "http://127.0.0.1:4711")
+    named = settings.with_port(load(home | {"FLEETSIGHT_BASE_URL": "https://shop.example"}, folder=tmp_path), 4711)
+    assert (named.port, named.base_url) == (4711, "https://shop.example")
+
+
+def test_a_secret_may_be_a_file_and_only_one_of_the_two(home: dict[str, str], tmp_path: Path) -> None:
+    file = write(tmp_path / "key", "sk_test_1\n")
+    by_file = home | {"FLEETSIGHT_STRIPE_SECRET_KEY_FILE": str(file)}
+    assert load(by_file, folder=tmp_path).stripe_secret_key == "sk_test_1"
+    with pytest.raises(SettingsError, match="also given directly"):
+        load(by_file | {"FLEETSIGHT_STRIPE_SECRET_KEY": "sk_test_2"}, folder=tmp_path)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load(home | {"FLEETSIGHT_STRIPE_SECRET_KEY_FILE": str(tmp_path / "absent")}, folder=tmp_path)
+    with pytest.raises(SettingsError, match="no setting port_file"):
+        load(home | {"FLEETSIGHT_PORT_FILE": str(file)}, folder=tmp_path)
+
+
+def test_secrets_are_never_printed(home: dict[str, str], tmp_path: Path) -> None:
+    secrets = {f"FLEETSIGHT_{name.upper()}": "canary" for name in settings.SECRETS}
+    database = {"FLEETSIGHT_DATABASE_URL": "postgresql://one:canary@here/rows"}
+    loaded = load(home | secrets | database, folder=tmp_path)
+    assert "canary" not in repr(loaded)
+    assert "canary" not in repr([settings.printable(loaded, name) for name in settings.EXPLAINED])
+    assert settings.printable(loaded, "database_url") == "postgresql://one:(set)@here/rows"
+
+
+def test_a_child_process_runs_with_the_chosen_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FLEETSIGHT_THREADS", "3")
+    environ = settings.environment_with({"open_signup": True, "port": 0, "data_dir": tmp_path})
+    loaded = load(environ, folder=tmp_path)
+    assert (loaded.open_signup, loaded.port, loaded.data_dir, loaded.threads) == (True, 0, tmp_path, 3)
+    with pytest.raises(SettingsError, match="no setting ports"):
+        settings.environment_with({"ports": 1})

@@ -27,7 +27,14 @@ value and where it came from.
 | setting | kind | default | meaning |
 |---|---|---|---|
 """
-PLACES = {"data_dir": "`$XDG_DATA_HOME/fleetsight`", "models_dir": "`models` in `data_dir`"}
+PLACES = {
+    "data_dir": "`$XDG_DATA_HOME/fleetsight`",
+    "models_dir": "`models` in `data_dir`",
+    "database_url": "`fleetsight.db` in `data_dir`",
+    "jobs_url": "`jobs.db` in `data_dir`",
+    "blobs_url": "`blobs` in `data_dir`",
+    "base_url": "`http://HOST:PORT`",
+}
 
 
 def page() -> str:
@@ -52,7 +59,10 @@ def sections(command: Any, words: tuple[str, ...] = ()) -> Iterator[str]:
 def settings_rows() -> Iterator[str]:
     """Describe each setting as a row of the table."""
     for name, text in settings.EXPLAINED.items():
-        default = PLACES.get(name) or f"`{getattr(settings.Settings, name)}`"
+        value = getattr(settings.Settings, name, "")
+        default = PLACES.get(name) or (
+            f"`{str(value).lower() if isinstance(value, bool) else value}`" if value != "" else ""
+        )
         yield f"| `{name}` | {settings.KINDS[name].__name__.lower()} | {default} | {text} |\n"
 
 

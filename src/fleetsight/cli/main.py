@@ -16,8 +16,13 @@ import typer
 from typer.core import TyperGroup
 
 from fleetsight import settings as settings_file
+from fleetsight.cli.chaos import chaos_app
 from fleetsight.cli.cooler import cooler_app
+from fleetsight.cli.device import device_app
 from fleetsight.cli.model import model_app
+from fleetsight.cli.replay import replay_app
+from fleetsight.cli.serve import serve_app
+from fleetsight.cli.service_demo import demo_app
 from fleetsight.cli.sim import sim_app
 from fleetsight.cli.train import train_app
 from fleetsight.errors import Error
@@ -83,9 +88,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(cooler_app, name="cooler")
+app.add_typer(device_app, name="device")
 app.add_typer(model_app, name="model")
 app.add_typer(sim_app, name="sim")
 app.add_typer(train_app, name="train")
+app.add_typer(demo_app)
+app.add_typer(serve_app)
+app.add_typer(chaos_app)
+app.add_typer(replay_app)
 
 
 @app.callback()
@@ -101,27 +111,19 @@ def fleetsight(
 
 
 @app.command()
-def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where clips, evidence and index.html go.")] = Path("demo"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Render a handful of shopping sessions, settle them, and show each receipt beside the truth."""
-    from fleetsight.apps.cooler.show.demo import run
-
-    run(out=out, as_json=as_json)
-
-
-@app.command()
 def settings(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Print each setting, its value and where that came from."""
     loaded = settings_file.load()
-    rows = {name: {"value": getattr(loaded, name), "origin": loaded.origins[name]} for name in settings_file.EXPLAINED}
+    rows = {
+        name: {"value": settings_file.printable(loaded, name), "origin": loaded.origins[name]}
+        for name in settings_file.EXPLAINED
+    }
     if as_json:
         print(json.dumps(rows, indent=2, default=str))
         return
-    table = [(name, str(row["value"]), row["origin"], settings_file.EXPLAINED[name]) for name, row in rows.items()]
+    table = [(name, str(row["value"]), str(row["origin"]), settings_file.EXPLAINED[name]) for name, row in rows.items()]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for cells in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())

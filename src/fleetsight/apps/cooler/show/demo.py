@@ -1,4 +1,4 @@
-"""`make demo`: a handful of rendered sessions, settled, with each receipt beside the truth and a page to look at."""
+"""`fleetsight cooler demo`: a handful of rendered sessions, settled, with each receipt beside the truth and a page to look at."""
 
 import json
 import sys

@@ -1,0 +1,1 @@
+"""What worker processes do for sessions: look at video, settle, write receipts, sweep, delete."""

@@ -1,0 +1,1 @@
+"""Pages and JSON for people and machines: one view function, two faces."""

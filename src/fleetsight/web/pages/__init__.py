@@ -1,0 +1,1 @@
+"""Pages for shoppers and operators: typed contexts, views that fill them, templates that show them."""

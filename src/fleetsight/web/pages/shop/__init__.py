@@ -1,0 +1,1 @@
+"""The pages of shoppers: from a scanned code to a receipt."""
