@@ -1,6 +1,6 @@
 """A database of each kind with the tables of billing, and a clock that stands still."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -9,10 +9,14 @@ import pytest
 import sqlalchemy as sa
 
 from fleetsight.billing import tables
+from fleetsight.billing.providers.bank import Bank
+from fleetsight.billing.providers.desk import Fault
 from fleetsight.clock import VirtualClock
 from fleetsight.store import chain
 from fleetsight.store.append_only import protect
+from fleetsight.store.crashpoint import disarm
 from fleetsight.store.rows import METADATA, Rows
+from tests.billing.till import Till, failing
 from tests.services.postgres import Postgres
 
 NOON_NS = 1_800_000_000_000_000_000
@@ -67,3 +71,30 @@ def sqlite_rows(tmp_path: Path) -> Iterator[Rows]:
 def clock() -> VirtualClock:
     """A clock that stands at noon."""
     return VirtualClock(NOON_NS)
+
+
+@pytest.fixture
+def bank(clock: VirtualClock, tmp_path: Path) -> Iterator[Bank]:
+    with closing(Bank(tmp_path / "bank.db", clock)) as bank:
+        yield bank
+
+
+@pytest.fixture
+def till(rows: Rows, clock: VirtualClock, bank: Bank) -> Till:
+    return Till(rows, clock, bank)
+
+
+@pytest.fixture
+def quick(sqlite_rows: Rows, clock: VirtualClock, bank: Bank) -> Callable[..., Till]:
+    """A till where the kind of database does not matter, with faults of its own."""
+
+    def make(**script: Fault) -> Till:
+        return Till(sqlite_rows, clock, bank, failing(**script))
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def alive() -> Iterator[None]:
+    yield
+    disarm()

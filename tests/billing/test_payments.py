@@ -1,7 +1,7 @@
 """Money moves exactly once: whatever is lost, repeated, crashed, or done by two at a time."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -11,7 +11,7 @@ from threading import Barrier
 import pytest
 import sqlalchemy as sa
 
-from fleetsight.billing.operations import Debt, Operation, OperationError, OperationState, Planned, Request
+from fleetsight.billing.operations import Debt, OperationError, OperationState, Planned, Request
 from fleetsight.billing.payments import OutcomeConflictError, Payments
 from fleetsight.billing.provider import (
     Authorize,
@@ -49,6 +49,7 @@ from tests.billing.till import (
     euro,
     failing,
     hold,
+    operation,
     refund,
     void,
 )
@@ -66,40 +67,6 @@ KINDS: dict[str, tuple[list[Request], Request, dict[str, int]]] = {
 
 def visits(kind: str) -> str:
     return "authorize" if kind == "charge" else kind
-
-
-@pytest.fixture
-def bank(clock: VirtualClock, tmp_path: Path) -> Iterator[Bank]:
-    with closing(Bank(tmp_path / "bank.db", clock)) as bank:
-        yield bank
-
-
-@pytest.fixture
-def till(rows: Rows, clock: VirtualClock, bank: Bank) -> Till:
-    return Till(rows, clock, bank)
-
-
-@pytest.fixture
-def quick(sqlite_rows: Rows, clock: VirtualClock, bank: Bank) -> Callable[..., Till]:
-    """A till where the kind of database does not matter, with faults of its own."""
-
-    def make(**script: Fault) -> Till:
-        return Till(sqlite_rows, clock, bank, failing(**script))
-
-    return make
-
-
-@pytest.fixture(autouse=True)
-def alive() -> Iterator[None]:
-    yield
-    disarm()
-
-
-def operation(till: Till, key: str) -> Operation:
-    with till.rows.reading() as connection:
-        found = till.payments.operation(connection, key)
-    assert found is not None
-    return found
 
 
 def test_a_purchase_from_hold_to_refund(till: Till) -> None:
@@ -500,60 +467,6 @@ def test_a_hold_that_somebody_gave_back_is_booked_by_the_capture_that_finds_out(
     till.agrees()
 
 
-def test_a_hold_that_expired_is_voided_without_a_word(till: Till) -> None:
-    till.do(hold())
-    till.clock.advance(7 * DAY_NS)
-    assert till.do(void()) == Voided()
-    till.agrees()
-
-
-def test_voiding_a_hold_that_was_never_asked_ends_both_at_once(till: Till) -> None:
-    till.plan(hold())
-    assert till.plan(void()) == Planned(VOID, Voided())
-    assert till.payments.perform(AUTH) == Declined("cancelled")
-    assert till.payments.perform(VOID) == Voided()
-    till.agrees()
-    assert till.bank.intents() == []
-
-
-def test_voiding_a_hold_whose_answer_was_lost_finds_it(quick: Callable[..., Till]) -> None:
-    till = quick(authorize=Fault.LOST_AFTER, read=Fault.DOWN)
-    till.plan(hold())
-    assert isinstance(till.run(AUTH), Unknown)
-    assert till.do(void()) == Voided()
-    assert operation(till, AUTH).end == Declined("voided")
-    assert till.bank.truth()["s1"].held_minor == 0
-    with pytest.raises(OutcomeConflictError):
-        till.conclude(AUTH, Authorized("pi_000001", euro(2500)))
-
-
-def test_voiding_waits_while_the_hold_may_be_on_its_way(quick: Callable[..., Till]) -> None:
-    till = quick(authorize=Fault.LOST_BEFORE)
-    till.plan(hold())
-    till.run(AUTH)
-    till.plan(void())
-    assert isinstance(till.run(VOID), Unknown)
-    till.clock.advance(61 * SECOND_NS)
-    assert till.run(VOID) == Voided()
-    assert operation(till, AUTH).end == Declined("voided")
-    till.agrees()
-
-
-def test_a_hold_is_not_sent_again_once_its_void_was_asked(quick: Callable[..., Till]) -> None:
-    """A sweeper goes on performing both; the hold must not come to be while its void waits for the silence."""
-    till = quick(authorize=Fault.LOST_BEFORE)
-    till.plan(hold())
-    till.run(AUTH)
-    till.plan(void())
-    for _ in range(3):
-        assert isinstance(till.run(AUTH), Unknown)
-        till.clock.advance(21 * SECOND_NS)
-    assert till.run(VOID) == Voided()
-    assert till.payments.perform(AUTH) == Declined("voided")
-    till.agrees()
-    assert till.bank.intents() == []
-
-
 def test_a_process_that_stood_still_does_not_send_what_it_began(till: Till) -> None:
     class Suspended(FaultyProvider):
         def get(self, lookup: Lookup) -> Intent | Unknown | None:
@@ -654,54 +567,6 @@ def test_what_the_book_cannot_take_is_frozen_and_not_lost(till: Till) -> None:
         connection.execute(sa.update(OPERATIONS).values(debt_key=debt.key, state="requested"))
     concluded = till.conclude("s1:retry:1", outcome)
     assert concluded.operation.state is OperationState.FROZEN
-
-
-def test_what_cannot_be_charged_is_owed_and_paid_later(till: Till) -> None:
-    debt = Debt("s1:owe:1", "t1", "s1", "anna", euro(900), "the hold expired")
-    for _ in range(2):
-        with till.rows.transaction() as connection:
-            assert till.payments.owe(connection, debt) is None
-    with till.rows.reading() as connection:
-        assert till.payments.arrears(connection, "t1", shopper_id="anna") == (euro(900),)
-        assert till.payments.arrears(connection, "t1", shopper_id="ann") == ()
-        assert till.payments.arrears(connection, "t2", shopper_id="anna") == ()
-    assert till.plan(charge(901, key="s1:retry:0", debt_key=debt.key)) == Refused("owed")
-    assert till.plan(charge(1, key="s1:retry:0", debt_key="nothing")) == Refused("owed")
-    assert isinstance(till.do(charge(600, key="s1:retry:1", debt_key=debt.key)), Captured)
-    assert till.plan(charge(301, key="s1:retry:2", debt_key=debt.key)) == Refused("owed")
-    till.do(charge(300, key="s1:retry:2", debt_key=debt.key))
-    with till.rows.reading() as connection:
-        assert till.payments.arrears(connection, "t1", shopper_id="anna") == ()
-    assert (till.money.owed, till.money.paid_later) == (euro(0), euro(900))
-    till.agrees(taken=900)
-    assert isinstance(till.do(refund(600, of="s1:retry:1")), Refunded)
-
-
-def test_charges_for_a_debt_that_are_on_their_way_count(till: Till) -> None:
-    debt = Debt("s1:owe:1", "t1", "s1", "anna", euro(900), "")
-    with till.rows.transaction() as connection:
-        till.payments.owe(connection, debt)
-    till.plan(charge(600, key="s1:retry:1", debt_key=debt.key))
-    assert till.plan(charge(301, key="s1:retry:2", debt_key=debt.key)) == Refused("owed")
-    with till.rows.transaction() as connection:
-        assert till.payments.write_off(connection, debt, key="s1:writeoff") == Refused("owed")
-
-
-def test_what_is_not_paid_is_written_off_once(till: Till) -> None:
-    debt = Debt("s1:owe:1", "t1", "s1", "anna", euro(900), "")
-    with till.rows.transaction() as connection:
-        assert till.payments.owe(connection, Debt("s1:owe:0", "t1", "s1", "anna", euro(0), "")) == Refused("zero")
-        assert till.payments.write_off(connection, debt, key="s1:writeoff") == Refused("owed")
-        till.payments.owe(connection, debt)
-    till.do(charge(600, key="s1:retry:1", debt_key=debt.key))
-    for _ in range(2):
-        with till.rows.transaction() as connection:
-            assert till.payments.write_off(connection, debt, key="s1:writeoff") == euro(300)
-    with till.rows.reading() as connection:
-        assert till.payments.arrears(connection, "t1", shopper_id="anna") == ()
-        assert till.book.balance(connection, "writeoff", currency="EUR") == euro(300)
-        assert till.book.verify(connection) == ()
-    assert (till.money.written_off, till.money.owed) == (euro(300), euro(0))
 
 
 def test_a_charge_cannot_be_voided_or_captured(till: Till) -> None:

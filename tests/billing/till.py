@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fleetsight.billing import sales
 from fleetsight.billing.books import Book
-from fleetsight.billing.operations import Capture, Charge, Hold, Planned, Refund, Request, Void
+from fleetsight.billing.operations import Capture, Charge, Hold, Operation, Planned, Refund, Request, Void
 from fleetsight.billing.payments import Concluded, Payments
 from fleetsight.billing.provider import Outcome, Provider, Refused, Unknown
 from fleetsight.billing.providers.bank import Bank
@@ -118,3 +118,10 @@ class Till:
         assert there == (held, taken, refunded)
         with self.rows.reading() as connection:
             assert self.book.verify(connection) == ()
+
+
+def operation(till: Till, key: str) -> Operation:
+    with till.rows.reading() as connection:
+        found = till.payments.operation(connection, key)
+    assert found is not None
+    return found

@@ -3,6 +3,8 @@
 It is killed wherever a test wants, and started again on the same folder.
 """
 
+import os
+import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +29,10 @@ BASKET = {"cola": 2, "tea": 1}
 EXPECTED_MINOR = sum(PRICES_MINOR[sku] * count for sku, count in BASKET.items())
 CATALOG = {"currency": "EUR", "skus": [{"sku": "cola", "name": "Cola"}, {"sku": "tea", "name": "Tea"}]}
 CLIP_S = 6.0
+HELD = "held"
+"""In the place of a crash point: the life stops before it does anything, until somebody lets it go on."""
+RECORDED = "recorded"
+"""In the place of a crash point: visits are noted."""
 
 
 class Pretender(Analyst):
@@ -73,7 +79,9 @@ def run(folder: Path, listening: socket, armed: Sequence[tuple[str, int]], *, nu
     """Serve until killed."""
     installation = opened(folder)
     for name, nth in armed:
-        if name == "record":
+        if name == HELD:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif name == RECORDED:
             record_visits(folder)
         else:
             arm(name, nth)

@@ -3,7 +3,7 @@
 import shutil
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,14 +94,16 @@ class Shop:
             self.deaths.append(status)
         self.pid = self.forge.start(self.folder, self.listening, self.armed.pop(0) if self.armed else ())
 
-    def kiosk(self) -> Kiosk:
+    def kiosk(self, keep_alive: Callable[[], None] | None = None) -> Kiosk:
         machine = self.template.machine
         key = ServerKey.open(self.folder / "server_key.pem")
         here = machine.device
         identity = Identity(
             self.base_url, here.device_id, machine.kid, here.tenant_id, here.site_id, key.public_key_b64
         )
-        return Kiosk(self.base_url, identity, machine.private_key, self.template.shopper_token, self.keep_alive)
+        return Kiosk(
+            self.base_url, identity, machine.private_key, self.template.shopper_token, keep_alive or self.keep_alive
+        )
 
     def end(self) -> None:
         """End the service."""

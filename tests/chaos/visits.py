@@ -5,6 +5,7 @@ from collections import Counter
 
 from fleetsight.store.crashpoint import POINTS
 from tests.chaos.recorder import RECORD
+from tests.chaos.service import RECORDED
 from tests.chaos.shop import Shop
 
 ELSEWHERE = {
@@ -21,7 +22,7 @@ ELSEWHERE |= {name: "the device's process" for name in POINTS if name.startswith
 
 def visits_of(shop: Shop) -> Counter[str]:
     """Let one purchase happen, and count."""
-    shop.armed = [[("record", 1)]]
+    shop.armed = [[(RECORDED, 1)]]
     promises = shop.kiosk().visit()
     assert promises.stage == "receipt", (promises, shop.log()[-4000:])
     assert shop.faults(promises) == []

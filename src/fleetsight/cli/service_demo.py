@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ONCE_SESSIONS = 9
 LOOK_S = 0.05
 EXIT_NOT_GREEN = 1
-ENDS_S = 180.0
+ENDS_S = 600.0
 """After the last shopper left, so long is waited for sessions that nobody saw end."""
 
 

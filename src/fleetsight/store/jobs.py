@@ -183,13 +183,15 @@ class Jobs:
         _quiet_logger()
         self._rows = Rows.open(url)  # also switches SQLite to write-ahead logging, which DBOS does not
         self._rows.create_tables(_TABLES)
-        DBOS.migrate(self._url)
         self._client = DBOSClient(
             system_database_url=self._url,
             serializer=DBOSPortableJSONSerializer(),
             application_name=_APPLICATION,
             retry_connection_errors=False,
         )
+        # Not `DBOS.migrate`, which prepares for LISTEN and NOTIFY: jobs send no messages, and a listener costs each executor a
+        # connection and a thread that closing has to wake.
+        self._client._sys_db.run_migrations()
 
     def define(self, name: str, body: Body) -> None:
         """Say what a job does; before `launch`, in each process that executes.
@@ -365,6 +367,7 @@ class Jobs:
             "serializer": DBOSPortableJSONSerializer(),  # the default is pickle: who can write the rows could run code here
             "max_executor_threads": self._concurrency + 4,
             "sys_db_pool_size": self._concurrency + 4,
+            "use_listen_notify": False,
             "log_level": "WARNING",
         }
 

@@ -125,6 +125,7 @@ def test_a_refund_of_a_debtor_goes_back_to_the_debt() -> None:
         500,
         PaymentState.OWED,
     )
+    assert walk.age_s == 3600  # and the timetable begins anew
 
 
 def test_an_old_charge_is_not_refunded() -> None:

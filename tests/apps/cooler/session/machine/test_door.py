@@ -74,6 +74,11 @@ def test_a_late_opening_comes_back_as_a_review(event: e.Event) -> None:
     assert walk.session.door.opened_ns == walk.now_ns
 
 
+def test_an_aborted_session_whose_door_is_not_in_doubt_hears_no_lock() -> None:
+    assert steps.created().after(30).do(e.DoorLocked("boot")).refused is not None
+    assert steps.aborted().do(e.DoorLocked("boot")).do(e.DoorLocked("boot")).refused is not None
+
+
 def test_open_close_open_before_the_lock_is_one_visit() -> None:
     walk = steps.opened().do(e.DoorClosed("boot"), e.DoorOpened("boot"))
     assert (walk.state, walk.session.door.ajar, walk.session.flags) == (State.OPEN, True, ())
@@ -88,6 +93,11 @@ def test_an_opening_after_the_lock_is_looked_at_by_a_person() -> None:
 def test_closed_before_opened_means_that_the_sensors_disagree() -> None:
     walk = steps.unlocked().do(e.DoorClosed("boot"))
     assert (walk.state, walk.session.flags) == (State.OPEN, (Flag.SENSORS_DISAGREE,))
+
+
+def test_a_closing_before_the_acknowledgement_is_noted_and_does_not_end_the_visit() -> None:
+    walk = steps.unlocking().do(e.DoorClosed("boot"))
+    assert (walk.refused, walk.state, walk.session.flags) == (None, State.UNLOCKING, (Flag.SENSORS_DISAGREE,))
 
 
 def test_a_lock_on_an_open_leaf_means_that_the_sensors_disagree() -> None:
