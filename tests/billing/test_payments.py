@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -423,6 +423,17 @@ def test_refunds_on_their_way_count(quick: Callable[..., Till]) -> None:
     with till.rows.reading() as connection:
         assert till.payments.refundable(connection, "t1", session_id="s1") == ()
     till.agrees(taken=640, refunded=640)
+
+
+def test_a_refund_is_planned_after_the_one_before_it_is_committed(till: Till) -> None:
+    till.do(hold())
+    till.do(capture(640))
+    with ThreadPoolExecutor(1) as pool:
+        with till.rows.transaction() as connection:
+            assert isinstance(till.payments.plan(connection, refund(400)), Planned)
+            second = pool.submit(till.plan, refund(400, key="s1:refund:2"))
+            wait([second], timeout=0.5)  # it waits for us; without the lock it would have decided by now
+        assert second.result() == Refused("above_captured")
 
 
 def test_two_refunds_planned_at_once_do_not_exceed_the_capture(till: Till) -> None:

@@ -83,6 +83,7 @@ def main() -> None:
                 line.close()
                 _serve(service, order, descriptors[0])
             os.close(descriptors[0])
+            ended.pop(pid, None)  # numbers of processes are used again
             line.send(json.dumps({"pid": pid}).encode())
         else:
             line.send(json.dumps({"status": ended.get(order["pid"])}).encode())
