@@ -75,7 +75,7 @@ def once(services: Services, request: Asked, *, act: Callable[[], Answer]) -> An
     Args:
         services: where answers are kept.
         request: the request.
-        act: does it; a `Problem` from it means that there was no effect.
+        act: does it; done again, it must find the effect that it had before.
     Returns:
         the answer.
     Raises:
@@ -89,13 +89,15 @@ def once(services: Services, request: Asked, *, act: Callable[[], Answer]) -> An
     crashpoint("answers.begun")
     try:
         answer = act()
-    except Problem:
+        crashpoint("answers.acted")
+        with services.rows.transaction() as connection:
+            idempotency.finish(connection, stored, answer=answer)
+    except Exception:
+        # Also after a fault of the disk in the middle: whoever asks again need not wait until the request counts as abandoned,
+        # because an effect that was kept is found by its own key.
         with services.rows.transaction() as connection:
             idempotency.abandon(connection, stored)
         raise
-    crashpoint("answers.acted")
-    with services.rows.transaction() as connection:
-        idempotency.finish(connection, stored, answer=answer)
     return answer
 
 
