@@ -38,6 +38,7 @@ def test_a_purchase_passes_every_crash_point_of_the_service(shop: Shop) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SERVICE)
+@pytest.mark.bad_input(51)
 def test_a_crash_harms_nothing(shop: Shop, name: str) -> None:
     survives(shop, [(name, 1)])
     assert -signal.SIGKILL in shop.deaths
@@ -45,5 +46,6 @@ def test_a_crash_harms_nothing(shop: Shop, name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), pairs(PAIRS))
+@pytest.mark.bad_input(51)
 def test_a_crash_while_recovering_from_a_crash_harms_nothing(shop: Shop, first: str, second: str) -> None:
     survives(shop, [(first, 1)], [(second, 1)])

@@ -33,6 +33,7 @@ def buys_well(traced: TracedShop) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 5, 8, 13])
+@pytest.mark.bad_input(63)
 def test_a_process_that_dies_at_a_sync_loses_nothing(faults: list[TracedShop], shop: Shop, number: int) -> None:
     traced = TracedShop(shop, kill_at_sync(number))
     faults.append(traced)
@@ -42,6 +43,7 @@ def test_a_process_that_dies_at_a_sync_loses_nothing(faults: list[TracedShop], s
 
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
 @pytest.mark.parametrize("number", [1, 11, 31])
+@pytest.mark.bad_input(31, 63)
 def test_a_write_that_fails_loses_nothing(faults: list[TracedShop], shop: Shop, number: int, error: str) -> None:
     traced = TracedShop(shop, fail_write(number, error))
     faults.append(traced)

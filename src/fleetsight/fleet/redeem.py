@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from fleetsight.apps.cooler.session.answers import Created, NewSession
+from fleetsight.apps.cooler.session.answers import Created, NewSession, NotCreatedReason
 from fleetsight.apps.cooler.session.machine.session import Session
 from fleetsight.apps.cooler.session.shell import Sessions
 from fleetsight.apps.cooler.session.work import Work
@@ -20,7 +20,7 @@ from fleetsight.fleet.devices.heartbeats import unready
 from fleetsight.fleet.devices.registry import Device, DeviceKey, key_named
 from fleetsight.fleet.devices.signed import QR_AUDIENCE, Claims, kid_in, read_claims
 from fleetsight.fleet.devices.unlocks import UnlockRefusedError
-from fleetsight.fleet.shoppers import Shopper
+from fleetsight.fleet.shoppers import Shopper, who_pay_alike
 from fleetsight.money import Money
 from fleetsight.store.rows import Rows
 
@@ -186,6 +186,8 @@ class Redeemer:
                 return NotRedeemed(reason)
             prices = price_list_at(connection, device.tenant_id, site_id=device.site_id, at_ns=now_ns)
             assortment = current_assortment(connection, device.tenant_id, device_id=device.device_id)
+            if self._owes(connection, shopper):
+                return NotRedeemed(NotCreatedReason.ARREARS.value)
         if prices is None or assortment is None:
             return NotRedeemed("no_prices" if prices is None else "no_assortment")
         return NewSession(
@@ -201,4 +203,11 @@ class Redeemer:
             assortment=assortment.digest,
             pipeline=self.selling.pipeline,
             jti=jti,
+        )
+
+    def _owes(self, connection: sa.Connection, shopper: Shopper) -> bool:
+        """Whether anybody owes who pays with the same means; `Sessions.create` looks again at this shopper in its transaction."""
+        arrears = self._sessions.payments.arrears
+        return any(
+            arrears(connection, shopper.tenant_id, shopper_id=one) for one in who_pay_alike(connection, shopper)
         )
