@@ -1,15 +1,16 @@
 """What stands outside of the service and outlives it: a cooler, a shopper with a phone, and what both were promised.
 
-Every call is repeated until it is answered, as real devices and phones do; whoever keeps the service alive is asked in between.
+Every call is repeated until it is answered, as real devices and phones do; whoever keeps the service alive is asked all the while.
 """
 
 import hashlib
 import json
 import os
+import threading
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -78,7 +79,7 @@ class Kiosk:
 
         def until_answered(call: Callable[[], T]) -> T:
             while True:
-                self.keep_alive()
+                check()
                 try:
                     return call()
                 except (LinkDownError, httpx.TransportError) as error:
@@ -87,7 +88,11 @@ class Kiosk:
                         raise GaveUpError(f"no answer: {error}; {promises}") from error
                     time.sleep(PAUSE_S)
 
-        with closing(Uplink(self.base_url, clock, signer=signer)) as link, self._phone() as phone:
+        with (
+            _watched(self.keep_alive) as check,
+            closing(Uplink(self.base_url, clock, signer=signer)) as link,
+            self._phone() as phone,
+        ):
             pulse = Pulse(boot_id, 1, clock.now_ns(), "locked", True, 4.0, 0, 0)
             until_answered(lambda: link.heartbeat(pulse))
             token = signer.qr_token(clock.now_ns()).token
@@ -173,6 +178,32 @@ class Kiosk:
             upload = until_answered(partial(link.upload, upload.upload_id))
             time.sleep(PAUSE_S)
         promises.kept[segment.sha256] = data
+
+
+@contextmanager
+def _watched(keep_alive: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Ask for the service all the while, also while somebody waits for the answer of a dead one; gives a look at what went wrong."""
+    over, failed = threading.Event(), list[Exception]()
+
+    def watch() -> None:
+        try:
+            while not over.wait(PAUSE_S):
+                keep_alive()
+        except Exception as error:  # noqa: BLE001 - raised again where the visit looks
+            failed.append(error)
+
+    def check() -> None:
+        if failed:
+            raise failed[0]
+
+    keep_alive()
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield check
+    finally:
+        over.set()
+        watching.join()
 
 
 def _segment(index: int, data: bytes) -> Segment:

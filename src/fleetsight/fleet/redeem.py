@@ -208,6 +208,4 @@ class Redeemer:
     def _owes(self, connection: sa.Connection, shopper: Shopper) -> bool:
         """Whether anybody owes who pays with the same means; `Sessions.create` looks again at this shopper in its transaction."""
         arrears = self._sessions.payments.arrears
-        return any(
-            arrears(connection, shopper.tenant_id, shopper_id=one) for one in who_pay_alike(connection, shopper)
-        )
+        return any(arrears(connection, shopper.tenant_id, shopper_id=one) for one in who_pay_alike(connection, shopper))

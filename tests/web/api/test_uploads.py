@@ -245,12 +245,16 @@ def test_sessions_of_other_devices_and_tenants_are_not_found(world: World, compa
 
 
 @pytest.mark.bad_input(29)
-def test_a_session_that_never_opened_takes_no_video(world: World, company: Company) -> None:
+def test_video_of_a_session_that_was_aborted_sends_it_to_a_person_and_charges_nothing(
+    world: World, company: Company
+) -> None:
     session_id = world.open_session(company)
     refused = {"boot_id": "b", "at_ns": 1, "result": "refused"}
     world.as_device(company.machine, "POST", "/v1/device/commands/1/ack", json=refused)
-    answer = announce(world, company.machine, said(session_id))
-    assert answer.status_code in (201, 409)  # aborted: late video may still show an opening
+    assert world.session(session_id).state.value == "aborted"
+    assert upload(world, company, session_id).json()["verified"]
+    after = world.session(session_id)
+    assert (after.state.value, after.payment.charged_minor) == ("review", 0)
 
 
 @pytest.mark.bad_input(30)
