@@ -42,6 +42,9 @@ RECORDED = "recorded"
 class Pretender(Analyst):
     """Finds the same basket in every clip, at once; its evidence names the clip it was made from."""
 
+    def prepare(self) -> None:
+        """There is nothing to load."""
+
     def analyse(self, task: Task) -> Found | Unusable | Died:
         task.out.mkdir(parents=True, exist_ok=True)
         events = []

@@ -214,6 +214,7 @@ class Worker:
         """
         sweeping = threading.Thread(target=self._sweeper.run, args=(stop,), name="sweeper")
         sweeping.start()
+        self.analyst.prepare()
         try:
             while not stop.is_set():
                 if not self.deliver_once(stop):
