@@ -1,6 +1,6 @@
 """Claim: at four times what the workers can settle, doors unlock as fast as ever, the queue grows in the database, and all is made good.
 
-An API and two workers as `fleetsight serve` runs them (workers give way to requests), and shoppers who arrive at fixed times
+An API and two workers as `fleetsight serve` runs them (what looks at video gives way), and shoppers who arrive at fixed times
 whether or not the service keeps up. First the rate is found at which sessions are settled, then half of it arrives, then four times
 it, then nothing until every receipt is there. Cameras, coolers and phones are threads of this process, on the same cores.
 ``--quick`` makes the phases short.
@@ -31,7 +31,7 @@ from fleetsight.fleet.assortment import publish_assortment
 from fleetsight.fleet.installation import prepare
 from fleetsight.fleet.invariants import broken_rules
 from fleetsight.fleet.processes.supervisor import ChildPlan, Supervisor
-from fleetsight.fleet.processes.tree import WORKER_NICE, listen
+from fleetsight.fleet.processes.tree import listen
 from fleetsight.fleet.rehearsal.tally import percentile
 from fleetsight.fleet.shoppers import add_shopper
 from fleetsight.fleet.tenants import add_tenant
@@ -272,7 +272,7 @@ def street_in(folder: Path) -> Iterator[Street]:
     descriptor = listening.fileno()
     api = ChildPlan("api", (*program, "api", str(folder), str(descriptor)), os.environ, descriptors=(descriptor,))
     workers = [
-        ChildPlan(f"worker-{number}", (*program, "worker", str(folder), str(number)), os.environ, nice=WORKER_NICE)
+        ChildPlan(f"worker-{number}", (*program, "worker", str(folder), str(number)), os.environ)
         for number in range(WORKERS)
     ]
     supervisor = Supervisor([api, *workers])

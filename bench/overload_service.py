@@ -7,12 +7,12 @@ import logging
 import socket
 import sys
 import threading
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the pretended analysis is that of the tests
 
-from fleetsight.apps.cooler.session.analysis import Died, Found, Task, Unusable
+from fleetsight.apps.cooler.session.analysis import Analyst, Died, Found, Task, Unusable
+from fleetsight.apps.cooler.session.duties.analysis_child import NICE
 from fleetsight.clock import SystemClock
 from fleetsight.fleet.installation import Choices, Installation
 from fleetsight.fleet.processes.supervisor import end_with_supervisor
@@ -25,14 +25,30 @@ LOOK_CPU_S = 0.5
 """A tenth of what a real clip costs, so that a tenth of the sessions overloads the machine as much."""
 
 
+CHILD = f"""
+import json, os, sys, time
+os.nice({NICE})
+for line in sys.stdin:
+    begin_s = time.process_time()
+    while time.process_time() - begin_s < {LOOK_CPU_S}:
+        sum(range(1000))
+    print(json.dumps({{"kind": "failed", "reason": "only computed"}}), flush=True)
+"""
+
+
 class Busy(Pretender):
-    """Computes for a while before it finds what the pretender finds."""
+    """Lets a child compute for a while, as urgent as a real one, before it finds what the pretender finds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._computes = Analyst(command=(sys.executable, "-c", CHILD))
 
     def analyse(self, task: Task) -> Found | Unusable | Died:
-        begin_s = time.thread_time()
-        while time.thread_time() - begin_s < LOOK_CPU_S:
-            sum(range(1000))
+        self._computes.analyse(task)
         return super().analyse(task)
+
+    def close(self) -> None:
+        self._computes.close()
 
 
 def installation(folder: Path) -> Installation:

@@ -29,11 +29,15 @@ ENGINES = 4
 _TRANSIENT = (MediaCrashedError, MediaTimeoutError, MediaEncodeError)
 """The machine's fault rather than the clip's."""
 
+NICE = 10
+"""Requests and whoever holds locks of the database go first: an unlock must not wait for a video."""
+
 LOG = logging.getLogger(__name__)
 
 
 def main() -> None:
     """Answer tasks until the input ends."""
+    os.nice(NICE)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is talk
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
