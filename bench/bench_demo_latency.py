@@ -1,7 +1,7 @@
 """Claim: while three coolers trade, receipts come within seconds of the upload, and a door unlocks at once, also while settlements queue.
 
 The real service as `fleetsight demo` starts it, one process tree on this machine: simulated coolers film, encode and upload in real
-time beside the workers that settle. Films are rendered in a first run that is not counted. Each counted session's times come from
+time beside the workers that settle, and the next shopper of a cooler comes eight seconds after the last one left. Films are rendered in a first run that is not counted. Each counted session's times come from
 the service's own rows, the unlock from the shopper's side of the request. ``--quick`` plays six sessions.
 """
 
@@ -26,7 +26,7 @@ WAIT_S = 1800.0
 NS = 1e9
 
 
-def trade(sessions: int, folder: Path, films: Path) -> dict[str, Any]:
+def trade(sessions: int, *, folder: Path, films: Path) -> dict[str, Any]:
     """Play it in processes of its own; the object that the command prints."""
     command = [sys.executable, "-m", "fleetsight", "demo", "--once", "--json", "--data", str(folder)]
     words = ["--sessions", str(sessions), "--coolers", str(COOLERS)]
@@ -57,9 +57,9 @@ def main() -> None:
     sessions = QUICK_SESSIONS if "--quick" in sys.argv[1:] else SESSIONS
     with tempfile.TemporaryDirectory() as root:
         films = Path(root) / "films"
-        trade(sessions, Path(root) / "first", films)  # renders what is played
+        trade(sessions, folder=Path(root) / "first", films=films)  # renders what is played
         begin_s = time.monotonic()
-        said = trade(sessions, Path(root) / "counted", films)
+        said = trade(sessions, folder=Path(root) / "counted", films=films)
         lasted_s = time.monotonic() - begin_s
         busy, looked_s = queued(Path(root) / "counted"), analyses_s(Path(root) / "counted")
     if said["status"] != 0:

@@ -6,6 +6,7 @@ it, then nothing until every receipt is there. Cameras, coolers and phones are t
 ``--quick`` makes the phases short.
 """
 
+import json
 import os
 import queue
 import random
@@ -21,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 from overload_service import installation
@@ -208,9 +210,7 @@ class Street:
 
     def _ask(
         self, method: str, path: str, machine: Machine, *, json_body: object = None, content: bytes = b""
-    ) -> dict[str, list[dict[str, int]] | str]:  # what the callers look into
-        import json
-
+    ) -> dict[str, Any]:
         body = json.dumps(json_body).encode() if json_body is not None else content
         headers = {"Authorization": f"Bearer {machine.token(body)}"}
         if body:
@@ -220,7 +220,7 @@ class Street:
         answer = self._http.request(method, path, content=body, headers=headers)
         if not answer.is_success:
             raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text}")
-        found: dict[str, list[dict[str, int]] | str] = answer.json()
+        found: dict[str, Any] = answer.json()
         return found
 
 

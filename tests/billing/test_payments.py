@@ -90,14 +90,12 @@ def test_a_purchase_from_hold_to_refund(till: Till) -> None:
     assert {each.state for each in found} == {OperationState.DONE}
 
 
-@pytest.mark.bad_input(53)
 def test_an_empty_basket_gives_the_hold_back(till: Till) -> None:
     till.do(hold())
     assert till.do(void()) == Voided()
     till.agrees()
 
 
-@pytest.mark.bad_input(53)
 def test_a_basket_above_the_hold_takes_the_rest_as_an_extra(till: Till) -> None:
     till.do(hold())
     till.do(capture(2500))
@@ -241,7 +239,6 @@ POINTS = ("payments.begun", "payments.called", "books.posted", "payments.conclud
 
 @pytest.mark.parametrize("points", list(itertools.product(POINTS, repeat=2)))
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.bad_input(51)
 def test_two_crashes_in_a_row_are_made_good(quick: Callable[..., Till], kind: str, points: tuple[str, str]) -> None:
     before, request, end = KINDS[kind]
     till = quick()
@@ -396,7 +393,6 @@ def test_what_the_books_do_not_allow_is_never_sent(till: Till, request_: Request
     till.agrees(held=2500)
 
 
-@pytest.mark.bad_input(53)
 def test_another_currency_is_never_sent(till: Till) -> None:
     till.do(hold())
     assert till.plan(replace(capture(640), amount=Money(640, "USD"))) == Refused("currency")
@@ -417,7 +413,6 @@ def test_only_one_thing_is_done_to_a_hold(quick: Callable[..., Till]) -> None:
     till.agrees(taken=640)
 
 
-@pytest.mark.bad_input(55)
 def test_refunds_on_their_way_count(quick: Callable[..., Till]) -> None:
     till = quick(refund=Fault.LOST_BEFORE)
     till.do(hold())

@@ -65,8 +65,9 @@ def service_plans(
 
 
 def worker_plan(environ: Mapping[str, str], number: int) -> ChildPlan:
-    """One worker. It is as urgent as the API, because it holds locks of the database that an unlock may wait for; the child in which it
-    looks at video is not.
+    """One worker, as urgent as the API.
+
+    It holds locks of the database that an unlock may wait for. The child in which it looks at video gives way to both.
 
     Args:
         environ: says which installation it is.
