@@ -42,7 +42,7 @@ def test_a_process_that_dies_at_a_sync_loses_nothing(faults: list[TracedShop], s
 
 
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
-@pytest.mark.parametrize("number", [1, 11, 31])
+@pytest.mark.parametrize("number", [1, 11, 31, 61])
 @pytest.mark.bad_input(31, 63)
 def test_a_write_that_fails_loses_nothing(faults: list[TracedShop], shop: Shop, number: int, error: str) -> None:
     traced = TracedShop(shop, fail_write(number, error))
