@@ -1,7 +1,7 @@
 """Claim: whatever a purchase is killed at, it charges the right amount once, loses nothing that was acknowledged, and goes on in seconds.
 
 Every visit of every crash point, pairs of crash points, every sync of the disk, and errors from writes; then how long it takes until
-a restarted service, and until another worker, brings the receipt. ``--quick`` takes a few of each.
+a restarted service, and until another worker, brings the receipt. ``--quick`` takes a few of each and records nothing.
 """
 
 import random
