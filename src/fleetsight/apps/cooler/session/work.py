@@ -214,8 +214,8 @@ class Worker:
         """
         sweeping = threading.Thread(target=self._sweeper.run, args=(stop,), name="sweeper")
         sweeping.start()
-        self.analyst.prepare()
         try:
+            self.analyst.prepare()
             while not stop.is_set():
                 if not self.deliver_once(stop):
                     stop.wait(IDLE_S)
