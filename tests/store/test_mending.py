@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -15,8 +14,9 @@ from tests.contracts.jobs_contract import answer, ended, until
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/jobs.db"
+def url(rows_url: str) -> str:
+    """Of each kind of database."""
+    return rows_url
 
 
 @pytest.fixture
