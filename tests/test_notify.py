@@ -100,6 +100,7 @@ def test_a_receiver_that_refuses_was_not_told(receiver: Receiver) -> None:
     assert (told.delivered, told.reason) == (False, "localhost answered 500")
 
 
+@pytest.mark.bad_input(61)
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     receiver.status = 302
     told = WebHook(receiver.url, SECRET, loopback_allowed=True).send(NOTICE, now_ns=NOW_NS)
@@ -153,6 +154,7 @@ def test_a_receiver_that_is_away_was_not_told() -> None:
         "localhost",
     ],
 )
+@pytest.mark.bad_input(61)
 def test_what_is_not_public_is_refused(address: str) -> None:
     assert refusal(address, loopback_allowed=False)
     told = WebHook("https://shop.example/hook", SECRET, resolve=at("93.184.216.34", address))
@@ -171,6 +173,7 @@ def test_allowing_loopback_allows_nothing_else() -> None:
     assert refusal("10.0.0.1", loopback_allowed=True)
 
 
+@pytest.mark.bad_input(61)
 def test_a_name_is_resolved_once_and_the_connection_goes_to_that_address(receiver: Receiver) -> None:
     """A name that answers 127.0.0.1 the first time and the metadata service the second is asked only once."""
     answers = iter([["127.0.0.1"], ["169.254.169.254"]])
@@ -212,6 +215,7 @@ def test_an_address_of_another_form_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.1", "0x7f000001", "2130706433", "[::ffff:127.0.0.1]", "[::1]"])
+@pytest.mark.bad_input(61)
 def test_this_machine_is_refused_however_it_is_written(host: str, receiver: Receiver) -> None:
     told = WebHook(f"https://{host}:{receiver.server_port}/", SECRET).send(NOTICE, now_ns=NOW_NS)
     assert not told.delivered

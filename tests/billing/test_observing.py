@@ -38,6 +38,7 @@ def look(till: Till, ref: str = "pi_000001") -> tuple[Observation, ...]:
         return observe(connection, till.payments, provider="faulty", intent=intent, now_ns=till.clock.now_ns())
 
 
+@pytest.mark.bad_input(54)
 def test_the_same_webhook_is_taken_once(rows: Rows) -> None:
     hint = Hint("faulty", "evt_1", "captured", "pi_1", 5)
     with rows.transaction() as connection:
@@ -64,6 +65,7 @@ def test_a_hold_that_somebody_gave_back_is_booked(till: Till) -> None:
     till.agrees()
 
 
+@pytest.mark.bad_input(54)
 def test_a_webhook_before_our_own_answer_points_to_the_operation(till: Till) -> None:
     till.faults = failing(capture=Fault.LOST_AFTER, read=Fault.DOWN)
     till.__post_init__()
@@ -133,6 +135,7 @@ def test_a_dispute_above_the_payment_is_reported_and_not_booked(till: Till, capl
     till.agrees(taken=150)
 
 
+@pytest.mark.bad_input(54)
 def test_an_intent_of_nobody_is_left_to_reconciliation(till: Till) -> None:
     foreign = Intent("pi_9", "k9", "t1", "s9", IntentState.EXPIRED, euro(1), euro(0), (), None, 0)
     with till.rows.transaction() as connection:
@@ -150,6 +153,7 @@ def test_an_intent_without_our_key_is_found_by_its_name(till: Till) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.bad_input(54)
 def test_webhooks_twice_late_and_in_any_order_lead_to_the_same_books(
     sqlite_rows: Rows, clock: VirtualClock, bank: Bank, seed: int
 ) -> None:

@@ -135,6 +135,7 @@ def test_repeating_every_step_changes_nothing(till: Till, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fault", Fault)
+@pytest.mark.bad_input(52)
 def test_every_fault_ends_in_one_effect(quick: Callable[..., Till], kind: str, fault: Fault) -> None:
     before, request, end = KINDS[kind]
     till = quick(**{visits(kind): fault})
@@ -167,6 +168,7 @@ def test_an_answer_that_was_lost_is_read_at_once(quick: Callable[..., Till], kin
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fault", [Fault.LOST_AFTER, Fault.ERROR_AFTER])
+@pytest.mark.bad_input(52)
 def test_after_a_day_the_pruned_key_is_not_sent_unread(
     rows: Rows, clock: VirtualClock, bank: Bank, kind: str, fault: Fault
 ) -> None:
@@ -202,6 +204,7 @@ def test_an_old_operation_is_read_before_its_first_call_too(till: Till) -> None:
 
 
 @pytest.mark.parametrize("kind", ["authorize", "capture", "refund"])
+@pytest.mark.bad_input(63)
 def test_rows_of_an_hour_ago_do_not_repeat_the_effect(till: Till, kind: str) -> None:
     before, request, end = KINDS[kind]
     for each in before:
@@ -218,6 +221,7 @@ def test_rows_of_an_hour_ago_do_not_repeat_the_effect(till: Till, kind: str) -> 
 @pytest.mark.parametrize(
     "point", ["payments.begun", "payments.called", "payments.concluded", "books.chained", "books.posted"]
 )
+@pytest.mark.bad_input(51)
 def test_a_crash_at_every_point_is_made_good(till: Till, kind: str, point: str) -> None:
     before, request, end = KINDS[kind]
     for each in before:
@@ -282,6 +286,7 @@ def test_the_second_worker_waits_for_the_first_to_be_answered(till: Till) -> Non
     till.agrees(held=2500)
 
 
+@pytest.mark.bad_input(57)
 def test_a_provider_that_is_down_for_six_hours_loses_nothing(quick: Callable[..., Till]) -> None:
     till = quick()
     till.do(hold())
@@ -359,6 +364,7 @@ def test_a_provider_that_is_not_set_up_is_refused_and_later_unknown(till: Till) 
     assert till.payments.look("faulty", "pi_9") is None
 
 
+@pytest.mark.bad_input(53)
 def test_a_declined_hold_opens_nothing(till: Till) -> None:
     assert till.do(hold(method="card_declined")) == Declined("generic_decline")
     assert operation(till, AUTH).state is OperationState.FAILED
@@ -444,6 +450,7 @@ def test_two_refunds_planned_at_once_do_not_exceed_the_capture(till: Till) -> No
     assert sorted(type(answer).__name__ for answer in answers) == ["Planned", "Refused", "Refused", "Refused"]
 
 
+@pytest.mark.bad_input(55)
 def test_a_refund_after_half_a_year_is_refused(till: Till) -> None:
     till.do(hold())
     till.do(capture(640))
@@ -453,6 +460,7 @@ def test_a_refund_after_half_a_year_is_refused(till: Till) -> None:
     assert till.plan(refund(1, key="s1:refund:2")) == Refused("too_old")
 
 
+@pytest.mark.bad_input(55)
 def test_a_dispute_at_the_provider_refuses_a_refund_that_was_on_its_way(till: Till) -> None:
     till.do(hold())
     till.do(capture(640))
@@ -462,6 +470,7 @@ def test_a_dispute_at_the_provider_refuses_a_refund_that_was_on_its_way(till: Ti
     till.agrees(taken=640)
 
 
+@pytest.mark.bad_input(53)
 def test_a_hold_that_expired_is_booked_by_the_capture_that_finds_out(till: Till) -> None:
     till.do(hold())
     till.clock.advance(7 * DAY_NS)
@@ -521,6 +530,7 @@ def test_another_account_freezes_what_it_does_not_know(till: Till, kind: str, tm
 
 
 @pytest.mark.parametrize("kind", ["capture", "refund"])
+@pytest.mark.bad_input(57)
 def test_another_amount_at_the_provider_freezes_the_operation(
     till: Till, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:

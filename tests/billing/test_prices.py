@@ -55,6 +55,7 @@ def test_a_new_price_never_reaches_back(rows: Rows) -> None:
     assert at(rows, NOON - 1) == old
 
 
+@pytest.mark.bad_input(56)
 def test_an_edit_after_unlock_changes_nothing_for_that_session(rows: Rows) -> None:
     published(rows, price_list(cola=(250, 1900)), NINE)
     frozen = at(rows, NINE)

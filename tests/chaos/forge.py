@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ class Forge:
     """The test's handle on the process that forks."""
 
     def __init__(self) -> None:
+        self._turn = threading.Lock()  # an order and its answer belong together
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._line.settimeout(WAIT_S)
         command = [sys.executable, "-m", "tests.chaos.forge", str(theirs.fileno())]
@@ -45,13 +47,15 @@ class Forge:
     ) -> int:
         """Start a service on a folder; returns its process id."""
         order = {"folder": str(folder), "armed": list(armed), "number": number}
-        socket.send_fds(self._line, [json.dumps(order).encode()], [listening.fileno()])
-        return int(json.loads(self._line.recv(MESSAGE_BYTES))["pid"])
+        with self._turn:
+            socket.send_fds(self._line, [json.dumps(order).encode()], [listening.fileno()])
+            return int(json.loads(self._line.recv(MESSAGE_BYTES))["pid"])
 
     def status(self, pid: int) -> int | None:
         """How a process ended (as `os.waitstatus_to_exitcode` says); None while it lives."""
-        self._line.send(json.dumps({"pid": pid}).encode())
-        found = json.loads(self._line.recv(MESSAGE_BYTES))["status"]
+        with self._turn:
+            self._line.send(json.dumps({"pid": pid}).encode())
+            found = json.loads(self._line.recv(MESSAGE_BYTES))["status"]
         return None if found is None else int(found)
 
     def kill(self, pid: int) -> None:

@@ -1,15 +1,16 @@
 """What stands outside of the service and outlives it: a cooler, a shopper with a phone, and what both were promised.
 
-Every call is repeated until it is answered, as real devices and phones do; whoever keeps the service alive is asked in between.
+Every call is repeated until it is answered, as real devices and phones do; whoever keeps the service alive is asked all the while.
 """
 
 import hashlib
 import json
 import os
+import threading
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -28,6 +29,8 @@ T = TypeVar("T")
 WAIT_S = 60.0
 """Far less than the deadlines by which the machine helps itself in the end: whoever needs those is found out."""
 PAUSE_S = 0.02
+LISTEN_S = 1
+ENDS = ("receipt", "ended", "review")
 CHUNKS = 2
 SEGMENTS = 2
 SEGMENT_BYTES = 3000
@@ -44,11 +47,16 @@ class Promises:
 
     session_id: str = ""
     unlocked: bool = False
-    kept: dict[str, bytes] = field(default_factory=dict)
+    kept: dict[str, bytes] = field(default_factory=dict, repr=False)
     """Uploads that were acknowledged, by SHA-256."""
     stage: str = ""
     receipt: dict[str, Any] = field(default_factory=dict)
     retried: int = 0
+
+    @property
+    def turned_away(self) -> bool:
+        """Whether the door stayed shut and the visit is over: a command that came too late must open nothing, so scan again."""
+        return self.stage == "ended" and not self.unlocked
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class Kiosk:
     keep_alive: Callable[[], None]
 
     def visit(self) -> Promises:
-        """A whole purchase, however often the service dies meanwhile."""
+        """One visit, from the code to its end, however often the service dies meanwhile."""
         promises = Promises()
         clock = SystemClock()
         signer = Signer(self.identity, self.key)
@@ -71,7 +79,7 @@ class Kiosk:
 
         def until_answered(call: Callable[[], T]) -> T:
             while True:
-                self.keep_alive()
+                check()
                 try:
                     return call()
                 except (LinkDownError, httpx.TransportError) as error:
@@ -80,22 +88,33 @@ class Kiosk:
                         raise GaveUpError(f"no answer: {error}; {promises}") from error
                     time.sleep(PAUSE_S)
 
-        with closing(Uplink(self.base_url, clock, signer=signer)) as link, self._phone() as phone:
+        with (
+            _watched(self.keep_alive) as check,
+            closing(Uplink(self.base_url, clock, signer=signer)) as link,
+            self._phone() as phone,
+        ):
             pulse = Pulse(boot_id, 1, clock.now_ns(), "locked", True, 4.0, 0, 0)
             until_answered(lambda: link.heartbeat(pulse))
             token = signer.qr_token(clock.now_ns()).token
             key = uuid.uuid4().hex
             said = until_answered(lambda: _asked(phone, "POST", "/v1/shopper/sessions", {"qr_token": token}, key))
             promises.session_id = said["session_id"]
-            self._open(link, promises, boot_id, until_answered)
-            self._upload(link, promises, boot_id, until_answered)
             path = f"/v1/shopper/sessions/{promises.session_id}"
-            while promises.stage not in ("receipt", "ended", "review"):
-                if time.monotonic() > limit_s:
-                    raise GaveUpError(f"no end: {said}; {promises}")
-                time.sleep(PAUSE_S)
+
+            def look() -> bool:
+                """Whether the visit is over."""
                 said = until_answered(lambda: _asked(phone, "GET", path))
                 promises.stage = said["stage"]
+                over = promises.stage in ENDS
+                if not over and time.monotonic() > limit_s:
+                    raise GaveUpError(f"no end: {said}; {promises}")
+                return over
+
+            while not (promises.unlocked or look()):
+                self._open(link, promises, boot_id, until_answered)
+            self._upload(link, promises, boot_id, until_answered)
+            while not look():
+                time.sleep(PAUSE_S)
             if promises.stage == "receipt":
                 promises.receipt = until_answered(lambda: _asked(phone, "GET", f"{path}/receipt"))
         return promises
@@ -107,9 +126,9 @@ class Kiosk:
     def _open(
         self, link: Uplink, promises: Promises, boot_id: str, until_answered: Callable[[Callable[[], Any]], Any]
     ) -> None:
-        """Unlock, open, close, lock."""
+        """Unlock, open, close, lock; or nothing, when no command has come yet."""
         clock = SystemClock()
-        offered = until_answered(lambda: _present(link.commands(0, wait_s=5)))
+        offered = until_answered(lambda: link.commands(0, wait_s=LISTEN_S))
         commands = [read_unlock(one.token, self.identity, server_ns=clock.now_ns()) for one in offered]
         mine = [one for one in commands if isinstance(one, UnlockCommand) and one.session_id == promises.session_id]
         if not mine:
@@ -161,6 +180,32 @@ class Kiosk:
         promises.kept[segment.sha256] = data
 
 
+@contextmanager
+def _watched(keep_alive: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Ask for the service all the while, also while somebody waits for the answer of a dead one; gives a look at what went wrong."""
+    over, failed = threading.Event(), list[Exception]()
+
+    def watch() -> None:
+        try:
+            while not over.wait(PAUSE_S):
+                keep_alive()
+        except Exception as error:  # noqa: BLE001 - raised again where the visit looks
+            failed.append(error)
+
+    def check() -> None:
+        if failed:
+            raise failed[0]
+
+    keep_alive()
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield check
+    finally:
+        over.set()
+        watching.join()
+
+
 def _segment(index: int, data: bytes) -> Segment:
     span_ns = round(CLIP_S / SEGMENTS * SECOND_NS)
     return Segment(index, hashlib.sha256(data).hexdigest(), len(data), index * span_ns, (index + 1) * span_ns, 60)
@@ -169,12 +214,6 @@ def _segment(index: int, data: bytes) -> Segment:
 def _listed(segment: Segment) -> dict[str, Any]:
     names = ("index", "sha256", "length", "pts_start_ns", "pts_end_ns")
     return {name: getattr(segment, name) for name in names}
-
-
-def _present(offered: list[Any]) -> list[Any]:
-    if not offered:
-        raise LinkDownError("no command yet")
-    return offered
 
 
 def _asked(

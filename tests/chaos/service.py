@@ -3,6 +3,7 @@
 It is killed wherever a test wants, and started again on the same folder.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -24,11 +25,14 @@ from fleetsight.web.server import answer, services_of
 from tests.chaos.recorder import record_visits
 from tests.web.world import FREE
 
+LOG = logging.getLogger(__name__)
 PRICES_MINOR = {"cola": 250, "tea": 199}
 BASKET = {"cola": 2, "tea": 1}
 EXPECTED_MINOR = sum(PRICES_MINOR[sku] * count for sku, count in BASKET.items())
 CATALOG = {"currency": "EUR", "skus": [{"sku": "cola", "name": "Cola"}, {"sku": "tea", "name": "Tea"}]}
 CLIP_S = 6.0
+WORKER_ENDED = 71
+"""Status of a process whose worker gave up."""
 HELD = "held"
 """In the place of a crash point: the life stops before it does anything, until somebody lets it go on."""
 RECORDED = "recorded"
@@ -37,6 +41,9 @@ RECORDED = "recorded"
 
 class Pretender(Analyst):
     """Finds the same basket in every clip, at once; its evidence names the clip it was made from."""
+
+    def prepare(self) -> None:
+        """There is nothing to load."""
 
     def analyse(self, task: Task) -> Found | Unusable | Died:
         task.out.mkdir(parents=True, exist_ok=True)
@@ -85,6 +92,14 @@ def run(folder: Path, listening: socket, armed: Sequence[tuple[str, int]], *, nu
             record_visits(folder)
         else:
             arm(name, nth)
-    working = {"stop": threading.Event(), "known_dead": True, "analyst": Pretender()}
-    threading.Thread(target=run_worker, args=(installation, number), kwargs=working, daemon=True).start()
+    threading.Thread(target=work, args=(installation, number), daemon=True).start()
     answer(make_app(replace(services_of(installation), rates=FREE)), listening)
+
+
+def work(installation: Installation, number: int) -> None:
+    """Be the worker. Elsewhere it has a process of its own, which its supervisor starts again: here its end is the end of both."""
+    try:
+        run_worker(installation, number, stop=threading.Event(), known_dead=True, analyst=Pretender())
+    except Exception:
+        LOG.exception("the worker ended")
+    os._exit(WORKER_ENDED)

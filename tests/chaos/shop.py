@@ -31,6 +31,9 @@ from tests.fleet.machine import Machine, enrolled
 from tests.web.world import PLANOGRAM, tar_of
 
 PROVIDER = "faulty"
+VISITS = 3
+"""A service that dies takes as long to come back as the machine is slow, and an unlock command lasts ten seconds."""
+LOG_TAIL = 4000
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,22 @@ class Shop:
         return Kiosk(
             self.base_url, identity, machine.private_key, self.template.shopper_token, keep_alive or self.keep_alive
         )
+
+    def purchase(self, keep_alive: Callable[[], None] | None = None) -> Promises:
+        """A purchase, for which a shopper scans again when the door stayed shut; such a visit must have cost nothing."""
+        kiosk = self.kiosk(keep_alive)
+        for _ in range(VISITS - 1):
+            promises = kiosk.visit()
+            if not promises.turned_away:
+                return promises
+            assert self.faults(promises) == [], (promises, self.log()[-LOG_TAIL:])
+        return kiosk.visit()
+
+    def faults_of_purchase(self, keep_alive: Callable[[], None] | None = None) -> list[str]:
+        """What is wrong after a purchase that has to end with its receipt."""
+        promises = self.purchase(keep_alive)
+        missing = [] if promises.stage == "receipt" else [f"no receipt: {promises}"]
+        return missing + self.faults(promises)
 
     def end(self) -> None:
         """End the service."""

@@ -170,6 +170,7 @@ class PaymentProviderContract(ABC):
         assert (intent.state, intent.captured, intent.capture_before_ns) == (IntentState.CAPTURED, euro(150), None)
         assert provider.capture(ref, euro(150), key="c") in (Refused("already_captured"), Refused("missing"))
 
+    @pytest.mark.bad_input(55)
     def test_refunds_add_up_to_at_most_what_was_taken(self, provider: Provider) -> None:
         ref = self.held(provider)
         provider.capture(ref, euro(640), key="s1:capture:1")
@@ -185,6 +186,7 @@ class PaymentProviderContract(ABC):
             ("s1:refund:3", euro(240)),
         ]
 
+    @pytest.mark.bad_input(55)
     def test_the_same_key_refunds_once(self, provider: Provider) -> None:
         ref = self.charged(provider, euro(640))
         first = provider.refund(ref, euro(400), key="s1:refund:1")
@@ -208,6 +210,7 @@ class PaymentProviderContract(ABC):
         assert provider.get(self.lookup(ref="pi_nobody")) is None
 
     @pytest.mark.parametrize("amount", [Money(500, "JPY"), Money(1250, "KWD"), Money(199, "EUR")])
+    @pytest.mark.bad_input(53)
     def test_minor_units_are_those_of_the_currency(self, provider: Provider, amount: Money) -> None:
         ref = self.held(provider, amount=amount)
         assert provider.capture(ref, amount, key="c") == Captured(ref, amount)

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,9 +14,15 @@ HOW = "tools/install_test_services.sh installs it"
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Postgres]:
-    """A running PostgreSQL of this test process."""
-    with postgres.running(tmp_path_factory.mktemp("postgres") / "cluster") as server:
+def postgres_server() -> Iterator[postgres.Postgres]:
+    """A running PostgreSQL of this test process.
+
+    Its folder is not one of pytest's: those are made private whenever another session starts, and the server, which may not be root, dies.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="fleetsight-postgres-") as folder,
+        postgres.running(Path(folder) / "cluster") as server,
+    ):
         if isinstance(server, str):
             pytest.skip(server)
         yield server

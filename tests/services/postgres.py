@@ -60,7 +60,7 @@ def as_other_account(folder: Path) -> Sequence[str] | None:
         return None
     account = min(accounts, key=lambda entry: ACCOUNTS.index(entry.pw_name))
     os.chown(folder, account.pw_uid, account.pw_gid)
-    for parent in folder.parents:  # pytest makes its folders private
+    for parent in folder.parents:  # temporary folders are private
         if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
             parent.chmod(parent.stat().st_mode | 0o001)
     return (setpriv, f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups")

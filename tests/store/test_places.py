@@ -35,6 +35,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], timeout=20, check=True)
 
 
+@pytest.mark.bad_input(31)
 def test_a_full_disk_is_said_and_leaves_nothing(small_disk: Path, tmp_path: Path) -> None:
     blobs = Blobs.open(small_disk.as_uri())
     (tmp_path / "clip.ts").write_bytes(CLIP)

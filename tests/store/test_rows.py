@@ -38,6 +38,7 @@ class TestSqlite(RowsContract):
         ):
             other.execute("BEGIN IMMEDIATE")
 
+    @pytest.mark.bad_input(63)
     def test_a_lock_that_does_not_end_is_a_clear_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(rows_module, "BUSY_TIMEOUT_S", 0)
         path = tmp_path / "rows.db"
@@ -62,6 +63,7 @@ class TestSqlite(RowsContract):
         ):
             other.submit(write).result(timeout=20)
 
+    @pytest.mark.bad_input(63)
     def test_a_full_disk_is_a_clear_error_and_keeps_nothing(self, rows: Rows) -> None:
         def fill() -> None:
             with rows.transaction() as connection:
@@ -74,6 +76,7 @@ class TestSqlite(RowsContract):
         rows.close()  # the limit was the connection's own
         assert counts(rows) == {}
 
+    @pytest.mark.bad_input(63)
     def test_a_file_that_may_not_be_written_is_a_clear_error(self, rows: Rows) -> None:
         with rows.reading() as connection:
             connection.exec_driver_sql("PRAGMA query_only = ON")
@@ -111,6 +114,7 @@ class TestPostgres(RowsContract):
             connection.execute(sa.text(f"SELECT pg_terminate_backend({number}, 5000)"))
         assert counts(rows) == {}
 
+    @pytest.mark.bad_input(63)
     def test_a_connection_that_goes_away_in_a_transaction_is_a_clear_error(self, rows: Rows, url: str) -> None:
         def cut() -> None:
             with rows.transaction() as connection:
@@ -180,6 +184,7 @@ def test_a_database_of_a_newer_version_is_refused(rows: Rows) -> None:
     assert "version" in caught.value.hint
 
 
+@pytest.mark.bad_input(63)
 def test_an_upgrade_that_is_cut_leaves_the_old_shape(rows_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(Rows.open(rows_url)) as rows:
         with monkeypatch.context() as patch:

@@ -297,6 +297,7 @@ def test_a_lower_role_sees_nothing(place: Place) -> None:
     assert len(texts) == 1
 
 
+@pytest.mark.bad_input(28, 58)
 def test_what_belongs_to_another_tenant_or_device_is_as_if_it_did_not_exist(place: Place) -> None:
     world = place.world
     other = world.company()

@@ -22,6 +22,7 @@ def test_a_cursor_comes_back(at_ns: int, row_id: object) -> None:
         for raw in (b"", b":", b"1:", b":a", b"-1:a", b"1:a'", b"1:a:b", b"x:a", b"1:" + b"a" * 65)
     ],
 )
+@pytest.mark.bad_input(60)
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     assert read_cursor(text) is None
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from fleetsight.apps.cooler.session.answers import Created, NewSession
+from fleetsight.apps.cooler.session.answers import Created, NewSession, NotCreatedReason
 from fleetsight.apps.cooler.session.machine.session import Session
 from fleetsight.apps.cooler.session.shell import Sessions
 from fleetsight.apps.cooler.session.work import Work
@@ -20,7 +20,7 @@ from fleetsight.fleet.devices.heartbeats import unready
 from fleetsight.fleet.devices.registry import Device, DeviceKey, key_named
 from fleetsight.fleet.devices.signed import QR_AUDIENCE, Claims, kid_in, read_claims
 from fleetsight.fleet.devices.unlocks import UnlockRefusedError
-from fleetsight.fleet.shoppers import Shopper
+from fleetsight.fleet.shoppers import Shopper, who_pay_alike
 from fleetsight.money import Money
 from fleetsight.store.rows import Rows
 
@@ -62,10 +62,12 @@ class QrRefused:
     Attributes:
         reason: unknown (not signed by a device that may speak) or expired (it was, and its time is over or has not begun).
         device: the device, when it is known.
+        nonce: when the device is known; whoever redeemed it in time may ask again.
     """
 
     reason: str
     device: Device | None = None
+    nonce: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def read_qr(connection: sa.Connection, token: str, *, now_ns: int) -> QrRead | Q
     if key is None or claims is None:
         return QrRefused("unknown")
     if not claims.in_time(now_ns):
-        return QrRefused("expired", key.device)
+        return QrRefused("expired", key.device, claims.jti)
     return QrRead(key.device, claims.jti, claims.expires_ns)
 
 
@@ -147,12 +149,12 @@ class Redeemer:
             shopper: who asks.
             qr_token: as the phone read it; anything.
         Returns:
-            the session, the same one however often the shopper asks; or why there is none.
+            the session, the same one however often and however late the shopper asks; or why there is none.
         """
         order = self._order(shopper, qr_token)
         if isinstance(order, NotRedeemed):
             return order
-        created = self._sessions.create(order)
+        created = order if isinstance(order, Created) else self._sessions.create(order)
         if not isinstance(created, Created):
             return NotRedeemed(created.reason.value)
         try:
@@ -163,20 +165,29 @@ class Redeemer:
             self._tell(session.device_id)
         return Redeemed(session, created.fresh)
 
-    def _order(self, shopper: Shopper, qr_token: str) -> NewSession | NotRedeemed:
+    def _order(self, shopper: Shopper, qr_token: str) -> NewSession | Created | NotRedeemed:
+        """What to create; or the session that the shopper has by this token already, whatever became of token and door since."""
         now_ns = self._clock.now_ns()
         with self._rows.reading() as connection:
             read = read_qr(connection, qr_token, now_ns=now_ns)
             if read.device is None or read.device.tenant_id != shopper.tenant_id:
                 return NotRedeemed("unknown")
+            device = read.device
+            jti = f"{device.device_id}:{read.nonce}"
+            known = self._sessions.redeemed(
+                connection, jti, tenant_id=device.tenant_id, device_id=device.device_id, shopper_id=shopper.shopper_id
+            )
+            if isinstance(known, Created):
+                return known
             if isinstance(read, QrRefused):
                 return NotRedeemed(read.reason)
-            device = read.device
             reason = unready(connection, device, now_ns=now_ns)
             if reason is not None:
                 return NotRedeemed(reason)
             prices = price_list_at(connection, device.tenant_id, site_id=device.site_id, at_ns=now_ns)
             assortment = current_assortment(connection, device.tenant_id, device_id=device.device_id)
+            if self._owes(connection, shopper):
+                return NotRedeemed(NotCreatedReason.ARREARS.value)
         if prices is None or assortment is None:
             return NotRedeemed("no_prices" if prices is None else "no_assortment")
         return NewSession(
@@ -191,5 +202,10 @@ class Redeemer:
             price_list_id=prices.id,
             assortment=assortment.digest,
             pipeline=self.selling.pipeline,
-            jti=f"{device.device_id}:{read.nonce}",
+            jti=jti,
         )
+
+    def _owes(self, connection: sa.Connection, shopper: Shopper) -> bool:
+        """Whether anybody owes who pays with the same means; `Sessions.create` looks again at this shopper in its transaction."""
+        arrears = self._sessions.payments.arrears
+        return any(arrears(connection, shopper.tenant_id, shopper_id=one) for one in who_pay_alike(connection, shopper))

@@ -122,5 +122,24 @@ def shopper_names(connection: sa.Connection, tenant_id: str, *, shopper_ids: Ite
     return {row.shopper_id: row.name for row in connection.execute(sa.select(SHOPPERS).where(*here))}
 
 
+def who_pay_alike(connection: sa.Connection, shopper: Shopper) -> list[str]:
+    """Everybody who pays with the same means: a second account does not pay the debts of the first.
+
+    Args:
+        connection: reads.
+        shopper: one of them.
+    Returns:
+        their ids, this shopper's among them.
+    """
+    if shopper.method_id == shopper.shopper_id:  # a wallet is its owner's alone
+        return [shopper.shopper_id]
+    alike = (
+        SHOPPERS.c.tenant_id == shopper.tenant_id,
+        SHOPPERS.c.method_kind == shopper.method_kind,
+        SHOPPERS.c.method_id == shopper.method_id,
+    )
+    return list(connection.execute(sa.select(SHOPPERS.c.shopper_id).where(*alike)).scalars())
+
+
 def _shopper(row: Any) -> Shopper:
     return Shopper(row.tenant_id, row.shopper_id, row.name, row.method_kind, row.method_id)

@@ -178,7 +178,7 @@ class Jobs:
         self._executor_id = executor_id
         self._concurrency = concurrency
         self._bodies: dict[str, Body] = {}
-        self._running = 0
+        self._running: set[str] = set()
         self._counting = threading.Lock()
         _quiet_logger()
         self._rows = Rows.open(url)  # also switches SQLite to write-ahead logging, which DBOS does not
@@ -314,6 +314,28 @@ class Jobs:
         first = min(bad) if bad else max(good, default=0) + 1
         self._client.rewind_workflow(job_id, start_step=first, queue_name=_QUEUE)
 
+    def stranded(self) -> list[str]:
+        """Find jobs that this executor began and that no thread of it runs: their end could not be written down.
+
+        Returns:
+            their ids; one that was begun this moment may be among them, so believe what two looks find.
+        """
+        pending = self._client.list_workflows(
+            status="PENDING", executor_id=self._executor_id, load_input=False, load_output=False
+        )
+        with self._counting:
+            return [job.workflow_id for job in pending if job.workflow_id not in self._running]
+
+    def requeue(self, job_id: str) -> bool:
+        """Queue a stranded job again; one that needs this too often is poisoned when it is next begun.
+
+        Args:
+            job_id: one of `stranded`.
+        Returns:
+            whether it was stranded still.
+        """
+        return self._client._sys_db.reenqueue_for_recovery(job_id, [self._executor_id], _QUEUE)
+
     def executors_at_work(self) -> set[str]:
         """Find who has jobs.
 
@@ -373,16 +395,17 @@ class Jobs:
 
     def _workflow(self, body: Body) -> Callable[[JsonObject], JsonObject]:
         def _run(arguments: JsonObject) -> JsonObject:
+            job_id = str(DBOS.workflow_id)
             with self._counting:
-                self._running += 1
+                self._running.add(job_id)
             try:
-                result = body(Steps(str(DBOS.workflow_id)), arguments)
+                result = body(Steps(job_id), arguments)
                 canonical(result)
                 crashpoint("jobs.before-done")
                 return result
             finally:
                 with self._counting:
-                    self._running -= 1
+                    self._running.discard(job_id)
 
         return _run
 

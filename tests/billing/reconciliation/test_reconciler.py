@@ -164,6 +164,7 @@ def test_a_capture_by_somebody_else_is_found(till: Till) -> None:
 
 
 @pytest.mark.parametrize(("minor", "words"), [(700, "another amount was captured"), (0, "is not there")])
+@pytest.mark.bad_input(57)
 def test_another_captured_amount_is_found(till: Till, minor: int, words: str) -> None:
     till.do(hold())
     till.do(capture(640))
@@ -265,6 +266,7 @@ def test_a_frozen_operation_waits_for_a_person(till: Till) -> None:
     assert difference.proposal.key == CAPTURE
 
 
+@pytest.mark.bad_input(63)
 def test_rows_of_an_hour_ago_lose_no_money(till: Till) -> None:
     till.do(hold())
     till.do(capture(640))

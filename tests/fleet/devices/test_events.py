@@ -58,6 +58,7 @@ def test_a_gap_holds_later_events_back_until_it_is_filled(
     assert [seq for _, seq in recorder.applied] == [1, 2, 3, 4]
 
 
+@pytest.mark.bad_input(15)
 def test_any_order_with_repetitions_comes_to_the_same(
     log: EventLog, rows: Rows, machine: Machine, recorder: Recorder
 ) -> None:
@@ -75,6 +76,7 @@ def test_each_boot_counts_for_itself(log: EventLog, rows: Rows, machine: Machine
     assert recorder.applied == [("b", 1), ("a", 1), ("a", 2)]
 
 
+@pytest.mark.bad_input(15)
 def test_a_lost_event_is_passed_over_after_a_while_and_told(
     log: EventLog, rows: Rows, machine: Machine, clock: VirtualClock, recorder: Recorder
 ) -> None:

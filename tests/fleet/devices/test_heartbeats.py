@@ -49,6 +49,7 @@ def test_an_older_or_repeated_heartbeat_changes_nothing(rows: Rows, machine: Mac
         assert latest_beats(connection, machine.device.tenant_id)[machine.device.device_id].beat.door == "open"
 
 
+@pytest.mark.bad_input(20)
 def test_a_blind_device_serves_nobody_and_tells_a_person(rows: Rows, machine: Machine) -> None:
     send(rows, machine, replace(GOOD, camera_ok=False))
     assert reason(rows, machine) == "camera_dead"
@@ -93,12 +94,14 @@ def test_a_short_warm_spell_locks_nothing(rows: Rows, machine: Machine, clock: V
 
 
 @pytest.mark.parametrize("away_s", [-86_400, 86_400, -1_790_000_000 + 1])
+@pytest.mark.bad_input(17)
 def test_a_wrong_clock_is_told_and_does_no_harm(rows: Rows, machine: Machine, away_s: int) -> None:
     send(rows, machine, replace(GOOD, at_ns=machine.clock.now_ns() + away_s * SECOND_NS))
     assert kinds(rows, machine) == ["clock"]
     assert reason(rows, machine) is None
 
 
+@pytest.mark.bad_input(6)
 def test_one_key_on_two_running_machines_is_told(rows: Rows, machine: Machine, clock: VirtualClock) -> None:
     send(rows, machine, GOOD)
     clock.advance(5 * SECOND_NS)

@@ -100,6 +100,7 @@ def segment(value: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
+@pytest.mark.bad_input(4)
 def test_algorithm_none_and_hmac_with_the_public_key_are_refused(rows: Rows, machine: Machine) -> None:
     claims = machine.claims()
     public = machine.private_key.public_key().public_bytes_raw()
@@ -122,6 +123,7 @@ def test_a_strange_key_name_names_no_key(machine: Machine, kid: Any) -> None:
     assert kid_in(f"{header}.{segment(machine.claims())}.AA") is None
 
 
+@pytest.mark.bad_input(3)
 def test_a_token_of_one_device_does_not_speak_for_another(rows: Rows, machine: Machine, clock: VirtualClock) -> None:
     other = enrolled(rows, clock)
     forged = other.sign(machine.claims(), kid=machine.kid)
@@ -130,6 +132,7 @@ def test_a_token_of_one_device_does_not_speak_for_another(rows: Rows, machine: M
     assert read_claims(borrowed, other.key(rows), audience=REQUEST_AUDIENCE) is None
 
 
+@pytest.mark.bad_input(5)
 def test_a_token_is_spent_once_by_each_device(rows: Rows, machine: Machine, clock: VirtualClock) -> None:
     other = enrolled(rows, clock)
     claims = read(rows, machine, machine.token(jti="same"))

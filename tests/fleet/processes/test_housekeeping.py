@@ -11,7 +11,7 @@ from fleetsight.apps.cooler.session.tables import SESSIONS
 from fleetsight.billing.provider import Authorize, Authorized
 from fleetsight.fleet.processes.housekeeping import LETTERS_KEPT_NS, NOTIFY_TOPIC, Housekeeping
 from fleetsight.money import Money
-from fleetsight.store.jobs import Jobs
+from fleetsight.store.jobs import Jobs, JobState, JobStatus
 from fleetsight.store.outbox import OUTBOX, Outbox, post
 from tests.fleet.settled import HOLD_MINOR, Settled
 
@@ -36,7 +36,7 @@ def notices(shop: Settled) -> list[str]:
     with shop.parts.rows.reading() as connection:
         told = sa.select(OUTBOX.c.body).where(OUTBOX.c.topic == NOTIFY_TOPIC).order_by(OUTBOX.c.key)
         kinds = [body["kind"] for body in connection.execute(told).scalars()]
-    return [kind for kind in kinds if kind.startswith(("money.", "rule."))]
+    return [kind for kind in kinds if kind.startswith(("job.", "money.", "rule."))]
 
 
 def test_nothing_is_said_when_everything_adds_up(shop: Settled, housekeeping: Housekeeping) -> None:
@@ -69,6 +69,16 @@ def test_a_broken_rule_is_told_once_a_day(shop: Settled, housekeeping: Housekeep
     shop.clock.advance(DAY_NS)
     housekeeping.once()
     assert len(notices(shop)) > len(once)
+
+
+def test_a_job_that_does_not_go_on_is_told_once_a_day(
+    shop: Settled, housekeeping: Housekeeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poisoned = JobState("run:1", "session.settle", JobStatus.POISONED, {}, None, "killed its worker", "worker-0.3")
+    monkeypatch.setattr(housekeeping._jobs, "troubled", lambda: [poisoned])
+    for _ in range(2):
+        housekeeping.once()
+    assert notices(shop) == ["job.troubled"]
 
 
 def test_finished_letters_are_forgotten_after_a_while(shop: Settled, housekeeping: Housekeeping) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fleetsight.fleet.installation import InstallationError
-from fleetsight.fleet.processes.tree import WORKER_NICE, inherited, listen, service_plans
+from fleetsight.fleet.processes.tree import inherited, listen, service_plans
 
 
 def test_the_socket_of_the_supervisor_is_the_one_that_the_api_answers_on() -> None:
@@ -30,11 +30,11 @@ def test_a_socket_that_is_not_there_is_refused() -> None:
         inherited(987_654)
 
 
-def test_workers_let_requests_go_first_and_each_logs_into_its_own_file(tmp_path: Path) -> None:
+def test_whoever_holds_locks_of_the_database_is_equally_urgent_and_logs_into_its_own_file(tmp_path: Path) -> None:
     with listen("127.0.0.1", 0) as listening:
         api, *workers = service_plans({"A": "b"}, listening, workers=2, logs=tmp_path)
         assert api.descriptors == (listening.fileno(),)
     assert [plan.name for plan in workers] == ["worker-0", "worker-1"]
-    assert (api.nice, {plan.nice for plan in workers}) == (0, {WORKER_NICE})
+    assert {plan.nice for plan in (api, *workers)} == {0}
     assert len({plan.log for plan in (api, *workers)}) == 3
     assert all(plan.environ == {"A": "b"} for plan in (api, *workers))

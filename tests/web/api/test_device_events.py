@@ -44,6 +44,7 @@ def test_a_visit_closes_its_session(world: World, company: Company) -> None:
     assert state(world, session_id) == "closed"
 
 
+@pytest.mark.bad_input(11)
 def test_closed_before_open_waits_for_what_came_first(world: World, company: Company) -> None:
     session_id = unlocked(world, company)
     late = [event(2, "door_closed", session_id), event(3, "locked", session_id)]
@@ -53,6 +54,7 @@ def test_closed_before_open_waits_for_what_came_first(world: World, company: Com
     assert state(world, session_id) == "closed"
 
 
+@pytest.mark.bad_input(15)
 def test_repetitions_change_nothing(world: World, company: Company) -> None:
     session_id = unlocked(world, company)
     visit = [event(n, kind, session_id) for n, kind in enumerate(("door_opened", "door_closed", "locked"), 1)]
@@ -67,6 +69,7 @@ def test_repetitions_change_nothing(world: World, company: Company) -> None:
     assert again.version == version
 
 
+@pytest.mark.bad_input(16)
 def test_a_restart_in_the_middle_of_a_visit_goes_on_in_the_new_boot(world: World, company: Company) -> None:
     session_id = unlocked(world, company)
     assert send(world, company, event(1, "door_opened", session_id)).json()["accepted_to"] == 1
@@ -76,6 +79,7 @@ def test_a_restart_in_the_middle_of_a_visit_goes_on_in_the_new_boot(world: World
 
 
 @pytest.mark.parametrize("at_ns", [0, 1, 1_790_086_400_000_000_000, 4 * 10**18])
+@pytest.mark.bad_input(17)
 def test_clocks_of_devices_decide_nothing(world: World, company: Company, at_ns: int) -> None:
     session_id = unlocked(world, company)
     visit = [
@@ -85,6 +89,7 @@ def test_clocks_of_devices_decide_nothing(world: World, company: Company, at_ns:
     assert state(world, session_id) == "closed"
 
 
+@pytest.mark.bad_input(18)
 def test_a_door_that_opens_for_nobody_is_told_and_charged_to_nobody(world: World, company: Company) -> None:
     answer = send(world, company, event(1, "door_opened"), event(2, "forced"), event(3, "door_closed"))
     assert answer.json() == {"accepted_to": 3, "missing": []}
@@ -101,6 +106,7 @@ def test_an_event_of_a_foreign_session_does_not_touch_it(world: World, company: 
     assert "intrusion" in kinds(world, company)
 
 
+@pytest.mark.bad_input(20)
 def test_a_dead_camera_is_told(world: World, company: Company) -> None:
     assert send(world, company, event(1, "camera_dead"), event(2, "camera_back")).json()["accepted_to"] == 2
     assert "camera_dead" in kinds(world, company)

@@ -30,6 +30,7 @@ def segment(value: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
+@pytest.mark.bad_input(4)
 def test_every_wrong_signature_is_refused_in_the_same_words(world: World, company: Company) -> None:
     machine, body = company.machine, body_of(company.machine)
     stranger = Machine(machine.device, world.clock)
@@ -69,6 +70,7 @@ def test_every_wrong_signature_is_refused_in_the_same_words(world: World, compan
     assert send(world, machine.token(body), body).status_code == 200
 
 
+@pytest.mark.bad_input(5)
 def test_a_signature_counts_once_and_for_its_body_alone(world: World, company: Company) -> None:
     machine, body = company.machine, body_of(company.machine)
     token = machine.token(body)
@@ -86,6 +88,7 @@ def test_a_get_request_is_signed_over_the_empty_body(world: World, company: Comp
     assert world.as_device(company.machine, "GET", path, claims=wrong).status_code == 401
 
 
+@pytest.mark.bad_input(6)
 def test_a_machine_enrols_rotates_its_key_and_is_revoked(world: World, company: Company) -> None:
     admin = company.tokens[Role.ADMIN]
     site = world.as_holder(admin, "POST", "/v1/operator/sites", json={"name": "Lobby"}).json()

@@ -61,6 +61,7 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
         (b'{"name": "a", "tenant_id": "mine"}', "invalid"),
     ],
 )
+@pytest.mark.bad_input(58, 59)
 def test_bodies_with_two_meanings_or_another_form_are_refused(
     world: World, company: Company, raw: bytes, code: str
 ) -> None:
@@ -71,10 +72,12 @@ def test_bodies_with_two_meanings_or_another_form_are_refused(
     "media",
     ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/json; charset=utf-16"],
 )
+@pytest.mark.bad_input(59)
 def test_a_body_of_another_media_type_is_refused(world: World, company: Company, media: str) -> None:
     assert refusal(post(world, company, b'{"name": "a"}', media)) == (415, "wrong_media_type")
 
 
+@pytest.mark.bad_input(59)
 def test_ten_megabytes_are_refused_by_their_announcement_and_by_their_bytes(world: World, company: Company) -> None:
     assert refusal(post(world, company, b" " * 10_000_000)) == (413, "too_large")
 
@@ -122,6 +125,7 @@ def test_an_announced_length_that_is_no_number_is_refused(world: World, company:
         ("/static/../app.py", 404),
     ],
 )
+@pytest.mark.bad_input(60)
 def test_addresses_and_filters_that_mean_something_else_are_refused(
     world: World, company: Company, path: str, status: int
 ) -> None:
@@ -137,6 +141,7 @@ def test_another_method_is_refused_with_the_ones_that_exist(world: World, compan
     assert answer.headers["allow"] == "POST"
 
 
+@pytest.mark.bad_input(60)
 def test_a_cursor_leads_on_and_never_to_another_tenant(world: World, company: Company) -> None:
     other = world.company()
     theirs = {world.open_session(other)}
@@ -183,6 +188,7 @@ def test_a_money_request_without_a_key_is_refused(world: World, company: Company
         assert refusal(top_up(world, company, key)) == (422, "invalid")
 
 
+@pytest.mark.bad_input(62)
 def test_the_same_key_is_one_payment_and_another_body_is_refused(world: World, company: Company) -> None:
     before = balance(world, company)
     first = top_up(world, company, "k1")
@@ -196,6 +202,7 @@ def test_the_same_key_is_one_payment_and_another_body_is_refused(world: World, c
     assert balance(world, company) == before + 100
 
 
+@pytest.mark.bad_input(62)
 def test_one_key_two_hundred_times_at_once_is_one_payment(world: World, company: Company) -> None:
     before = balance(world, company)
 

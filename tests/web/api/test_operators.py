@@ -114,6 +114,7 @@ def refund(
     return world.as_holder(company.tokens[Role.OPERATOR], "POST", path, json=body, headers=headers)
 
 
+@pytest.mark.bad_input(55)
 def test_money_goes_back_once_for_a_key_and_never_more_than_was_taken(
     world: World, company: Company, paid: str
 ) -> None:

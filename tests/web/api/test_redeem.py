@@ -9,6 +9,7 @@ import pytest
 from fleetsight.billing.operations import Debt
 from fleetsight.clock import SECOND_NS
 from fleetsight.fleet.devices.registry import revoke_device
+from fleetsight.fleet.shoppers import Method, add_shopper
 from fleetsight.money import Money
 from tests.fleet.machine import enrolled
 from tests.web.world import Company, World, heartbeat
@@ -41,6 +42,7 @@ def test_a_scanned_code_holds_money_and_unlocks(world: World, company: Company) 
     assert len(commands(world, company)) == 1
 
 
+@pytest.mark.bad_input(1)
 def test_one_code_fifty_times_at_once_is_one_session_and_one_command(world: World, company: Company) -> None:
     code = company.machine.qr()
 
@@ -55,6 +57,7 @@ def test_one_code_fifty_times_at_once_is_one_session_and_one_command(world: Worl
     assert len(commands(world, company)) == 1
 
 
+@pytest.mark.bad_input(1)
 def test_two_shoppers_with_one_code_get_one_door(world: World, company: Company) -> None:
     _, second = world.another_shopper(company)
     code = company.machine.qr()
@@ -76,6 +79,7 @@ def test_two_shoppers_with_one_code_get_one_door(world: World, company: Company)
 
 
 @pytest.mark.parametrize("away_s", [-61, 6, 86_400, -86_400])
+@pytest.mark.bad_input(2)
 def test_a_code_out_of_time_opens_nothing(world: World, company: Company, away_s: int) -> None:
     now_s = world.clock.now_ns() / SECOND_NS + away_s
     code = company.machine.qr(iat=now_s, exp=now_s + 60)
@@ -83,12 +87,14 @@ def test_a_code_out_of_time_opens_nothing(world: World, company: Company, away_s
     assert commands(world, company) == []
 
 
+@pytest.mark.bad_input(2)
 def test_a_code_that_lasts_longer_than_a_minute_opens_nothing(world: World, company: Company) -> None:
     now_s = world.clock.now_ns() / SECOND_NS
     code = company.machine.qr(iat=now_s, exp=now_s + 61)
     assert refusal(redeem(world, company.shopper_token, code)) == (410, "qr_expired")
 
 
+@pytest.mark.bad_input(3)
 def test_codes_that_no_device_of_ours_signed_are_all_unknown(world: World, company: Company) -> None:
     other = world.company()
     stranger = enrolled(world.rows, world.clock)
@@ -116,12 +122,14 @@ def test_the_code_of_a_revoked_device_is_unknown(world: World, company: Company)
     assert refusal(redeem(world, company.shopper_token, code)) == (404, "not_found")
 
 
+@pytest.mark.bad_input(19)
 def test_a_busy_door_is_told(world: World, company: Company) -> None:
     _, second = world.another_shopper(company)
     world.open_session(company)
     assert refusal(redeem(world, second, company.machine.qr())) == (409, "device_busy")
 
 
+@pytest.mark.bad_input(10)
 def test_a_device_that_should_not_open_says_why(world: World, company: Company) -> None:
     machine, tokens = company.machine, company.tokens
     path = f"/v1/operator/devices/{machine.device.device_id}/maintenance"
@@ -158,6 +166,7 @@ def test_a_declined_hold_ends_the_session_and_unlocks_nothing(world: World, comp
     assert redeem(world, company.shopper_token, company.machine.qr()).status_code == 201
 
 
+@pytest.mark.bad_input(7)
 def test_an_unlock_command_expires_within_ten_seconds(world: World, company: Company) -> None:
     world.open_session(company)
     assert len(commands(world, company)) == 1
@@ -165,6 +174,7 @@ def test_an_unlock_command_expires_within_ten_seconds(world: World, company: Com
     assert commands(world, company) == []
 
 
+@pytest.mark.bad_input(8)
 def test_a_lost_acknowledgement_may_be_repeated_and_the_first_one_stays(world: World, company: Company) -> None:
     session_id = world.open_session(company)
     seq = commands(world, company)[0]["seq"]
@@ -224,6 +234,7 @@ def test_a_heartbeat_tells_the_time_and_how_to_record(world: World, company: Com
     assert set(answer.json()["config"]) == {"blur_faces", "clip_height_px", "segment_s"}
 
 
+@pytest.mark.bad_input(9)
 def test_who_owes_opens_no_door(world: World, company: Company) -> None:
     session_id = world.open_session(company)
     debt = Debt(
@@ -239,3 +250,18 @@ def test_who_owes_opens_no_door(world: World, company: Company) -> None:
     second = enrolled(world.rows, world.clock, tenant_id=company.tenant_id)
     world.stock(second)
     assert refusal(redeem(world, company.shopper_token, second.qr())) == (409, "arrears")
+
+
+@pytest.mark.bad_input(9)
+def test_a_second_account_with_the_card_of_a_debtor_opens_no_door(world: World, company: Company) -> None:
+    tenant_id, now_ns, card = company.tenant_id, world.clock.now_ns(), Method("card", "pm_1")
+    with world.rows.transaction() as connection:
+        (debtor, _), (_, second), (_, other) = (
+            add_shopper(connection, tenant_id, name="Ada", now_ns=now_ns, method=method)
+            for method in (card, card, Method("card", "pm_2"))
+        )
+        debt = Debt("debt", tenant_id, "session", debtor.shopper_id, Money(400, "EUR"), "test")
+        assert world.services.payments.owe(connection, debt) is None
+    assert refusal(redeem(world, second, company.machine.qr())) == (409, "arrears")
+    assert redeem(world, other, company.machine.qr()).json()["state"] == "denied"  # nobody takes such cards here
+    assert redeem(world, company.shopper_token, company.machine.qr()).status_code == 201

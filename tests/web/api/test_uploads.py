@@ -98,6 +98,7 @@ def test_a_segment_comes_in_pieces_and_is_verified(world: World, company: Compan
     assert list(world.services.parts_dir.iterdir()) == []
 
 
+@pytest.mark.bad_input(21)
 def test_the_same_segment_twice_is_one(world: World, company: Company, session_id: str) -> None:
     first = announce(world, company.machine, said(session_id)).json()
     again = announce(world, company.machine, said(session_id))
@@ -111,6 +112,7 @@ def test_the_same_segment_twice_is_one(world: World, company: Company, session_i
     assert repeated.json()["offset"] == len(DATA)
 
 
+@pytest.mark.bad_input(22)
 def test_other_bytes_for_a_known_segment_are_refused_and_a_person_looks(
     world: World, company: Company, session_id: str
 ) -> None:
@@ -122,6 +124,7 @@ def test_other_bytes_for_a_known_segment_are_refused_and_a_person_looks(
 
 
 @pytest.mark.parametrize("announced", [2 * len(DATA), len(DATA) // 2])
+@pytest.mark.bad_input(23)
 def test_more_or_fewer_bytes_than_announced_are_no_segment(
     world: World, company: Company, session_id: str, announced: int
 ) -> None:
@@ -135,6 +138,7 @@ def test_more_or_fewer_bytes_than_announced_are_no_segment(
     assert not stored(world)
 
 
+@pytest.mark.bad_input(24)
 def test_wrong_bytes_may_be_sent_again_once_and_are_then_put_aside(
     world: World, company: Company, session_id: str
 ) -> None:
@@ -160,6 +164,7 @@ def test_right_bytes_after_wrong_ones_are_verified(world: World, company: Compan
     assert "tamper" not in flags(world, session_id)
 
 
+@pytest.mark.bad_input(25)
 def test_an_upload_goes_on_where_it_was_cut(world: World, company: Company, session_id: str) -> None:
     made = announce(world, company.machine, said(session_id)).json()
     chance, offset = random.Random(3), 0
@@ -174,6 +179,7 @@ def test_an_upload_goes_on_where_it_was_cut(world: World, company: Company, sess
 
 
 @pytest.mark.parametrize("camera", ["../../etc/x", "a\0b", "x" * 4096, "kämera", "a/b", "", ".", "a b", "a\u202eb"])
+@pytest.mark.bad_input(27)
 def test_names_that_could_lead_elsewhere_are_refused(
     world: World, company: Company, session_id: str, camera: str
 ) -> None:
@@ -220,6 +226,7 @@ def test_a_segment_that_is_too_large_is_refused_before_it_is_sent(
     assert refusal(early) == (413, "too_large")
 
 
+@pytest.mark.bad_input(28)
 def test_sessions_of_other_devices_and_tenants_are_not_found(world: World, company: Company, session_id: str) -> None:
     other = world.company()
     foreign = announce(world, other.machine, said(session_id))
@@ -237,14 +244,20 @@ def test_sessions_of_other_devices_and_tenants_are_not_found(world: World, compa
     assert list(world.services.parts_dir.iterdir()) == []
 
 
-def test_a_session_that_never_opened_takes_no_video(world: World, company: Company) -> None:
+@pytest.mark.bad_input(29)
+def test_video_of_a_session_that_was_aborted_sends_it_to_a_person_and_charges_nothing(
+    world: World, company: Company
+) -> None:
     session_id = world.open_session(company)
     refused = {"boot_id": "b", "at_ns": 1, "result": "refused"}
     world.as_device(company.machine, "POST", "/v1/device/commands/1/ack", json=refused)
-    answer = announce(world, company.machine, said(session_id))
-    assert answer.status_code in (201, 409)  # aborted: late video may still show an opening
+    assert world.session(session_id).state.value == "aborted"
+    assert upload(world, company, session_id).json()["verified"]
+    after = world.session(session_id)
+    assert (after.state.value, after.payment.charged_minor) == ("review", 0)
 
 
+@pytest.mark.bad_input(30)
 def test_a_manifest_tells_which_segments_are_missing(world: World, company: Company, session_id: str) -> None:
     upload(world, company, session_id)
 
@@ -288,6 +301,7 @@ def test_a_manifest_tells_which_segments_are_missing(world: World, company: Comp
     assert refusal(world.as_device(other.machine, "PUT", path, json=body)) == (404, "not_found")
 
 
+@pytest.mark.bad_input(31)
 def test_a_full_disk_keeps_what_it_had_and_says_when_to_come_back(
     world: World, company: Company, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,6 +330,7 @@ def test_a_full_disk_keeps_what_it_had_and_says_when_to_come_back(
     assert stored(world)
 
 
+@pytest.mark.bad_input(32)
 def test_single_bytes_are_stopped_at_a_number_of_pieces(
     world: World, company: Company, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -375,6 +390,7 @@ def test_a_device_opens_a_bounded_number_of_uploads(
 @pytest.mark.parametrize(
     "point", ["upload.before-fsync", "upload.appended", "upload.counted", "upload.stored", "upload.told"]
 )
+@pytest.mark.bad_input(25)
 def test_dying_anywhere_loses_no_acknowledged_byte(world: World, company: Company, session_id: str, point: str) -> None:
     made = announce(world, company.machine, said(session_id)).json()
     upload_id, machine = made["upload_id"], company.machine

@@ -114,6 +114,7 @@ def test_a_hold_that_ends_by_itself_is_noticed(charged: Charged) -> None:
     assert world.session(waiting).payment.held_minor == 0
 
 
+@pytest.mark.bad_input(54)
 def test_what_is_not_signed_or_about_nothing_of_ours_changes_nothing(charged: Charged) -> None:
     before = charged.world.session(charged.session_id)
     bad = charged.send("evt_1", signature="wrong")
@@ -141,6 +142,7 @@ def test_an_installation_without_such_a_provider_knows_no_such_address(world: Wo
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
+@pytest.mark.bad_input(54)
 def test_a_web_hook_of_a_megabyte_is_refused(charged: Charged) -> None:
     headers = {"Stripe-Signature": "right", "Content-Type": "application/json"}
     assert charged.world.ask("POST", PATH, content=b" " * 1_000_000, headers=headers).status_code == 413

@@ -39,6 +39,7 @@ def answer_of(connection: socket.socket) -> bytes:
     return answer
 
 
+@pytest.mark.bad_input(26)
 def test_slow_senders_are_cut_off_and_others_are_served(served: tuple[World, int]) -> None:
     world, port = served
     company = world.company()
@@ -60,6 +61,7 @@ def test_slow_senders_are_cut_off_and_others_are_served(served: tuple[World, int
     assert all(b'"code":"too_slow"' in answer for answer in answers)
 
 
+@pytest.mark.bad_input(26)
 def test_a_sender_that_drips_in_time_for_each_byte_is_cut_off_by_the_whole(served: tuple[World, int]) -> None:
     _, port = served
     with socket.create_connection(("127.0.0.1", port)) as connection:

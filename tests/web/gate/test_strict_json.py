@@ -54,6 +54,7 @@ def test_plain_values_come_back_as_they_went(value: object) -> None:
         (b'{"a": 1,}', "not JSON"),
     ],
 )
+@pytest.mark.bad_input(59)
 def test_what_is_ambiguous_or_no_json_is_refused(raw: bytes, reason: str) -> None:
     with pytest.raises(NotStrictJsonError, match=reason) as caught:
         parse(raw)

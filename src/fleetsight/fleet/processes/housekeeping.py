@@ -1,4 +1,7 @@
-"""What an installation does for itself every hour: compare its books with the providers, check what must be true, forget what is old."""
+"""What an installation does for itself every hour.
+
+It compares its books with the providers, checks what must be true, tells people of jobs that do not go on, and forgets what is old.
+"""
 
 import logging
 import threading
@@ -63,7 +66,7 @@ class Housekeeping:
         duties: dict[str, Callable[[], None]] = {
             f"reconcile {provider.name}": partial(self._reconcile, provider) for provider in self._parts.providers
         }
-        for name, duty in {**duties, "check": self._check, "forget": self._forget}.items():
+        for name, duty in {**duties, "check": self._check, "jobs": self._look_at_jobs, "forget": self._forget}.items():
             try:
                 duty()
             except Exception:  # the loop's boundary: one duty that fails keeps no other from being done
@@ -97,6 +100,13 @@ class Housekeeping:
             LOG.error("rule broken rule=%s subject=%s detail=%s", broken.rule, broken.subject, broken.detail)
             facts: JsonObject = {"rule": broken.rule, "subject": broken.subject, "detail": broken.detail}
             self._tell("rule.broken", f"{broken.rule}:{broken.subject}", facts)
+
+    def _look_at_jobs(self) -> None:
+        """A job that failed for hours, or took its process with it too often, needs a person; its session is not lost meanwhile."""
+        for job in self._jobs.troubled():
+            LOG.error("job in trouble job=%s status=%s error=%s", job.job_id, job.status.value, job.error)
+            facts: JsonObject = {"job_id": job.job_id, "name": job.name, "status": job.status.value, "error": job.error}
+            self._tell("job.troubled", job.job_id, facts)
 
     def _forget(self) -> None:
         now_ns = self._parts.clock.now_ns()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from fleetsight.store.jobs import Jobs
 from fleetsight.store.lease import LEASE_S, RENEW_S, Executors, Lease, LeaseLostError, sweep
+from fleetsight.store.mending import Mender
 from fleetsight.store.outbox import Outbox
 
 LOG = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Keeper:
         self._executors = executors
         self._lease = lease
         self._jobs = jobs
+        self._mender = Mender(jobs, lease.name)
         self._outbox = outbox
         self._end_process = end or _end_process
         self._end = threading.Event()
@@ -110,6 +112,7 @@ class Keeper:
             resumed = sweep(self._executors, self._jobs)
             holders = self._outbox.holders()  # before asking who lives: who claims later has its lease already
             letters = self._outbox.take_from(holders - self._executors.live())
+            self._mender.mend()
         except Exception:  # the loop's boundary: the next sweep is in five seconds
             LOG.exception("sweep failed")
             return

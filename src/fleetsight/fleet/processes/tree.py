@@ -15,8 +15,6 @@ from fleetsight.fleet.installation import InstallationError
 from fleetsight.fleet.processes.supervisor import ChildPlan
 
 API = "api"
-WORKER_NICE = 10
-"""Requests go first: an unlock must not wait for a video."""
 BACKLOG = 2048
 PROGRAM = (sys.executable, "-m", "fleetsight")
 
@@ -67,7 +65,9 @@ def service_plans(
 
 
 def worker_plan(environ: Mapping[str, str], number: int) -> ChildPlan:
-    """One worker.
+    """One worker, as urgent as the API.
+
+    It holds locks of the database that an unlock may wait for. The child in which it looks at video gives way to both.
 
     Args:
         environ: says which installation it is.
@@ -76,7 +76,7 @@ def worker_plan(environ: Mapping[str, str], number: int) -> ChildPlan:
         the plan.
     """
     command = (*PROGRAM, "serve", "--supervised", "--only", "worker", "--number", str(number))
-    return ChildPlan(f"worker-{number}", command, environ, nice=WORKER_NICE)
+    return ChildPlan(f"worker-{number}", command, environ)
 
 
 def inherited(descriptor: int) -> socket.socket:

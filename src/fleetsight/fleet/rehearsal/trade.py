@@ -35,6 +35,11 @@ SCENARIOS = (
 """What shoppers do at each cooler, in turns: plain purchases among some that are known to be hard."""
 POCKET_MINOR = 5_000
 """What a customer pays into the wallet before each visit: more than any hold, so that no session fails for lack of money."""
+STROLL_S = 8.0
+"""Between two shoppers of a cooler. Real ones stand shut for most of the day; three that film without a pause ask for more than two cores
+can look at, and everybody's receipt would stand in a queue that only grows."""
+COOLER_NICE = 5
+"""Coolers are other machines: here they give way to requests, and workers to both."""
 READY_S = 120.0
 READY_LOOK_S = 0.1
 
@@ -216,6 +221,7 @@ class Trade:
             name,
             (*PROGRAM, "device", "run", "--sim", "--json", *words),
             self._premises.environ,
+            nice=COOLER_NICE,
             log=self._logs / f"{name}.log",
             may_finish=True,
             hear=lambda line: self._hear(self._coolers[name], line),
@@ -243,7 +249,9 @@ class Trade:
         url = self._premises.base_url
         expected = Money(int(said["expected_minor"]), str(said["currency"]))
         try:
-            if cooler.customer is None:
+            if cooler.customer is not None:
+                time.sleep(STROLL_S)  # the code they saw lasts for a minute
+            else:
                 cooler.customer = register(url, f"customer of {cooler.name}")
             token = cooler.customer.token
             top_up(url, token, amount=Money(max(POCKET_MINOR, expected.minor), expected.currency))

@@ -104,6 +104,7 @@ def device(fake: FakeService, tmp_path: Path) -> Iterator[Device]:
     made.uplink.close()
 
 
+@pytest.mark.bad_input(7)
 def test_a_command_opens_the_door_once(device: Device) -> None:
     session = device.fake.unlock()
     device.agent.poll_commands()
@@ -135,6 +136,7 @@ def test_a_command_is_not_obeyed_again_after_a_restart(device: Device, tmp_path:
         (lambda fake: fake.unlock(kind="sesame"), "malformed"),
     ],
 )
+@pytest.mark.bad_input(7)
 def test_a_command_that_is_not_believed_opens_nothing_and_the_server_hears_why(
     device: Device, make: Callable[[FakeService], object], reason: str
 ) -> None:
@@ -147,6 +149,7 @@ def test_a_command_that_is_not_believed_opens_nothing_and_the_server_hears_why(
     assert device.station.memory.last_command_seq == 0
 
 
+@pytest.mark.bad_input(7)
 def test_commands_out_of_order_open_for_the_newest_only(device: Device) -> None:
     for _ in range(3):
         device.fake.unlock()
@@ -213,6 +216,7 @@ def test_a_shown_code_opens_the_door(device: Device) -> None:
 
 
 @pytest.mark.parametrize("ahead_s", [-86_400, 86_400, -1_000_000_000])
+@pytest.mark.bad_input(17)
 def test_a_clock_that_is_days_off_is_corrected_and_commands_are_judged_by_the_servers(
     fake: FakeService, tmp_path: Path, ahead_s: float
 ) -> None:

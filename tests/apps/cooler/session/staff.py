@@ -26,6 +26,9 @@ class TellingAnalyst(Analyst):
         self.outcomes = list(outcomes)
         self.clips: list[bytes] = []
 
+    def prepare(self) -> None:
+        """There is nothing to load."""
+
     def analyse(self, task: Task) -> Outcome:
         self.clips.append(task.clip.read_bytes())
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]

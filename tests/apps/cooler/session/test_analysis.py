@@ -20,6 +20,7 @@ from fleetsight.apps.cooler.session.analysis import (
 )
 from fleetsight.apps.cooler.session.machine.states import Verdict
 from tests.apps.cooler.session.staff import seen
+from tests.contracts.jobs_contract import until
 
 FOUND = {"kind": "found", "report": {"basket": {}}, "evidence": {}, "end_s": 1, "elapsed_s": 1, "peak_ram_bytes": 1}
 
@@ -49,6 +50,25 @@ def test_a_child_answers_task_after_task(tmp_path: Path) -> None:
     assert isinstance(second, Found)
     assert (first.end_s, second.end_s) == (1, 2)
     assert first.report == second.report
+
+
+def test_a_child_that_was_prepared_answers_the_first_task(tmp_path: Path) -> None:
+    born = tmp_path / "born"
+    code = child(f"say({FOUND!r})")[-1].replace("count = 0", f"count = 0; open({str(born)!r}, 'x').close()")
+    with Analyst(command=(sys.executable, "-c", code)) as analyst:
+        analyst.prepare()
+        analyst.prepare()  # the same child: a second one could not be born
+        until(born.exists)
+        assert isinstance(analyst.analyse(task(tmp_path)), Found)
+
+
+def test_the_real_child_loads_its_models_and_survives_a_clip_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "clip.ts").write_bytes(b"no clip")
+    with Analyst(threads=1) as analyst:
+        analyst.prepare()
+        first, second = analyst.analyse(task(tmp_path)), analyst.analyse(task(tmp_path))
+    assert isinstance(first, Died)  # there is no catalog either
+    assert first == second
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,7 @@ def test_a_purchase_survives_two_deaths(plant: Plant, pair: tuple[str, str]) -> 
 
 
 @pytest.mark.parametrize("point", AFTER_THE_REVIEW)
+@pytest.mark.bad_input(64)
 def test_a_review_a_refund_and_the_deletion_survive_a_death_at_each_point(plant: Plant, point: str) -> None:
     plant.outcomes = [seen({"cola": 2}, decision="review")]
     plant.restart()

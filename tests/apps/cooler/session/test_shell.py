@@ -146,6 +146,7 @@ def test_the_row_comes_back_as_it_was_written(shop: Shop) -> None:
     assert shop.now(session) == outcome.session
 
 
+@pytest.mark.bad_input(64)
 def test_events_and_the_log_tell_the_same_story_and_an_edit_is_found(shop: Shop) -> None:
     session = shop.buy({"cola": 1})
     with shop.rows.reading() as connection:
@@ -225,6 +226,7 @@ def test_a_lost_answer_leaves_the_session_pending_until_the_provider_is_read(sho
     shop.check()
 
 
+@pytest.mark.bad_input(19)
 def test_the_database_itself_refuses_a_second_session_on_a_device(shop: Shop) -> None:
     session = shop.redeem()
     with shop.rows.reading() as connection:

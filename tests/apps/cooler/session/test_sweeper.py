@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
+from fleetsight.apps.cooler.session.duties import sweeper as duty
 from fleetsight.apps.cooler.session.duties.sweeper import Sweeper
 from fleetsight.apps.cooler.session.machine.states import PaymentState, State
 from fleetsight.apps.cooler.session.tables import EVENTS, SESSIONS
@@ -84,3 +85,23 @@ def test_a_sweeper_that_lost_its_lease_stops(shop: Shop) -> None:
     stop = threading.Event()
     Sweeper(shop.sessions.fenced(lost), pay=shop.work.pay).run(stop)
     assert stop.is_set()
+
+
+def test_a_sweep_that_met_the_unforeseen_is_followed_by_the_next(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(duty, "PAUSE_S", 0.0)
+    stop, sweeps = threading.Event(), [0]
+
+    def sweep() -> int:
+        sweeps[0] += 1
+        if sweeps[0] == 1:
+            raise ZeroDivisionError
+        stop.set()
+        return 0
+
+    swept = sweeper(shop)
+    monkeypatch.setattr(swept, "sweep", sweep)
+    swept.run(stop)
+    assert sweeps == [2]
+    assert "sweep failed" in caplog.text

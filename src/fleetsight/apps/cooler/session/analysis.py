@@ -26,6 +26,7 @@ from fleetsight.apps.cooler.session.machine.states import Verdict
 from fleetsight.store.canonical import JsonObject
 
 LOG = logging.getLogger(__name__)
+CHILD = (sys.executable, "-m", "fleetsight.apps.cooler.session.duties.analysis_child")
 
 ANSWER_BYTES = 16 << 20
 """A report of a thousand events has about a megabyte."""
@@ -123,7 +124,7 @@ class Analyst:
     Args:
         wall_s: for one clip, loading the models included.
         threads: of a model; None takes every core.
-        command: of the child; another one in tests.
+        command: of the child; another one in tests, the real one when None.
     """
 
     def __init__(
@@ -131,11 +132,11 @@ class Analyst:
         *,
         wall_s: float = DEFAULT_LIMITS.analysis_s,
         threads: int | None = None,
-        command: tuple[str, ...] = (sys.executable, "-m", "fleetsight.apps.cooler.session.duties.analysis_child"),
+        command: tuple[str, ...] | None = None,
     ) -> None:
         self._wall_s = wall_s
         self._threads = threads
-        self._command = command
+        self._command = command or (*CHILD, str(threads or 0))
         self._child: subprocess.Popen[bytes] | None = None
         self._alone = threading.Lock()
 
@@ -146,6 +147,11 @@ class Analyst:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def prepare(self) -> None:
+        """Start the child, which loads its models before anybody waits for them; does not wait for it."""
+        with self._alone:
+            self._running()
 
     def analyse(self, task: Task) -> Found | Unusable | Died:
         """Look at a clip.

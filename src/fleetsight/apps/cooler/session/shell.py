@@ -139,6 +139,32 @@ class Sessions:
             crashpoint("session.created")
         return Created(begun.session if isinstance(begun, Applied) else session, fresh=True)
 
+    def redeemed(
+        self, connection: sa.Connection, jti: str, *, tenant_id: str, device_id: str, shopper_id: str
+    ) -> Created | NotCreated | None:
+        """Find what became of a code.
+
+        Args:
+            connection: reads.
+            jti: of the code.
+            tenant_id: whose.
+            device_id: that showed it.
+            shopper_id: who asks.
+        Returns:
+            the session of this shopper; or that somebody else redeemed it; None when nobody did.
+        """
+        question = sa.select(SESSIONS.c.id, SESSIONS.c.shopper_id, SESSIONS.c.device_id).where(
+            SESSIONS.c.tenant_id == tenant_id, SESSIONS.c.jti == jti
+        )
+        row = connection.execute(question).first()
+        if row is None:
+            return None
+        if (row.shopper_id, row.device_id) != (shopper_id, device_id):
+            return NotCreated(NotCreatedReason.REDEEMED)
+        session = records.load(connection, row.id)
+        assert session is not None
+        return Created(session, fresh=False)
+
     def apply(
         self, session_id: str, event: Event, *, key: str = "", connection: sa.Connection | None = None
     ) -> Applied | Repeated | Refused | Missing:
@@ -341,17 +367,13 @@ class Sessions:
         return Applied(session, tuple(commands))
 
     def _redeemed(self, connection: sa.Connection, order: NewSession) -> Created | NotCreated | None:
-        question = sa.select(SESSIONS.c.id, SESSIONS.c.shopper_id, SESSIONS.c.device_id).where(
-            SESSIONS.c.tenant_id == order.tenant_id, SESSIONS.c.jti == order.jti
+        return self.redeemed(
+            connection,
+            order.jti,
+            tenant_id=order.tenant_id,
+            device_id=order.device_id,
+            shopper_id=order.shopper_id,
         )
-        row = connection.execute(question).first()
-        if row is None:
-            return None
-        if (row.shopper_id, row.device_id) != (order.shopper_id, order.device_id):
-            return NotCreated(NotCreatedReason.REDEEMED)
-        session = records.load(connection, row.id)
-        assert session is not None
-        return Created(session, fresh=False)
 
     def _device_in_use(self, connection: sa.Connection, order: NewSession) -> NotCreatedReason | None:
         mine = (SESSIONS.c.tenant_id == order.tenant_id, SESSIONS.c.device_id == order.device_id)

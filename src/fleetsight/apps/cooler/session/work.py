@@ -42,6 +42,8 @@ JOB = "session.settle"
 CALLS_MAX = 6
 """Payment calls that follow each other at once: capture, void, extra, two refunds; what is left over has its own letter."""
 LETTERS_AT_ONCE = 8
+STEP_ATTEMPTS = 3
+"""Of a job's step, within a second: the disk or the database failed for a moment. What lasts longer, the next look at troubled jobs mends."""
 LETTER_LEASE_S = 60.0
 """Longer than a provider may take; then another worker tries, which finds what was done."""
 IDLE_S = 0.1
@@ -213,6 +215,7 @@ class Worker:
         sweeping = threading.Thread(target=self._sweeper.run, args=(stop,), name="sweeper")
         sweeping.start()
         try:
+            self.analyst.prepare()
             while not stop.is_set():
                 if not self.deliver_once(stop):
                     stop.wait(IDLE_S)
@@ -286,10 +289,10 @@ class Worker:
     def _settle(self, steps: Steps, arguments: JsonObject) -> JsonObject:
         """The durable job: look, then carry the decision out, so that the shopper does not wait for the next letter."""
         session_id, run_id = str(arguments["session_id"]), str(arguments["run_id"])
-        looked = steps.run("analyse", lambda: self._settler.analyse(session_id, run_id))
+        looked = steps.run("analyse", lambda: self._settler.analyse(session_id, run_id), attempts=STEP_ATTEMPTS)
         if looked["state"] != State.DECIDED.value:
             return looked
-        return steps.run("settle", lambda: self._carry_out(session_id))
+        return steps.run("settle", lambda: self._carry_out(session_id), attempts=STEP_ATTEMPTS)
 
     def _carry_out(self, session_id: str) -> JsonObject:
         session = self.work.hurry_settlement(session_id)

@@ -46,6 +46,7 @@ def test_a_late_refusal_changes_nothing() -> None:
     assert steps.unlocking().after(10).do(e.UnlockAcknowledged("boot", unlocked=False)).refused is not None
 
 
+@pytest.mark.bad_input(8)
 def test_an_opening_stands_for_a_lost_acknowledgement() -> None:
     walk = steps.unlocking().do(e.DoorOpened("boot"))
     assert (walk.state, walk.session.door.state, walk.session.door.boot_id) == (State.OPEN, DoorState.OPEN, "boot")
@@ -59,6 +60,7 @@ def test_a_lock_without_an_opening_ends_the_visit() -> None:
         assert (walk.session.occupies_device, walk.wanted(c.Pay)) == (False, ["sid:void"])
 
 
+@pytest.mark.bad_input(13)
 def test_never_opened_keeps_the_device_until_it_says_locked() -> None:
     walk = steps.aborted()
     assert (walk.session.door.state, walk.session.occupies_device) == (DoorState.NEVER_OPENED, True)
@@ -79,6 +81,7 @@ def test_an_aborted_session_whose_door_is_not_in_doubt_hears_no_lock() -> None:
     assert steps.aborted().do(e.DoorLocked("boot")).do(e.DoorLocked("boot")).refused is not None
 
 
+@pytest.mark.bad_input(14)
 def test_open_close_open_before_the_lock_is_one_visit() -> None:
     walk = steps.opened().do(e.DoorClosed("boot"), e.DoorOpened("boot"))
     assert (walk.state, walk.session.door.ajar, walk.session.flags) == (State.OPEN, True, ())
@@ -90,6 +93,7 @@ def test_an_opening_after_the_lock_is_looked_at_by_a_person() -> None:
     assert steps.seen(walk).session.review_reason is ReviewReason.SENSORS
 
 
+@pytest.mark.bad_input(11)
 def test_closed_before_opened_means_that_the_sensors_disagree() -> None:
     walk = steps.unlocked().do(e.DoorClosed("boot"))
     assert (walk.state, walk.session.flags) == (State.OPEN, (Flag.SENSORS_DISAGREE,))
@@ -106,6 +110,7 @@ def test_a_lock_on_an_open_leaf_means_that_the_sensors_disagree() -> None:
     assert not walk.session.door.ajar
 
 
+@pytest.mark.bad_input(12)
 def test_a_door_that_stays_open_reminds_alerts_and_is_reviewed() -> None:
     walk = steps.opened().after(180)
     assert (walk.told(), walk.state) == ({"close_door"}, State.OPEN)
@@ -129,6 +134,7 @@ def test_an_opening_does_not_undo_held_open() -> None:
     assert walk.session.door.state is DoorState.HELD_OPEN
 
 
+@pytest.mark.bad_input(18)
 def test_a_forced_door_is_told_and_reviewed() -> None:
     walk = steps.unlocking().do(e.DoorForced("boot"))
     assert (walk.state, walk.session.door.state, walk.told()) == (State.OPEN, DoorState.FORCED, {"forced"})
@@ -137,6 +143,7 @@ def test_a_forced_door_is_told_and_reviewed() -> None:
     assert Flag.FORCED in walk.session.flags
 
 
+@pytest.mark.bad_input(16)
 def test_a_reboot_in_the_middle_is_noted() -> None:
     walk = steps.opened().do(e.DoorClosed("another"))
     assert walk.session.flags == (Flag.REBOOTED,)
@@ -175,6 +182,7 @@ def test_a_door_that_shuts_after_the_decision_frees_the_device_and_no_more() -> 
     assert walk.do(e.DoorLocked("boot")).refused is not None
 
 
+@pytest.mark.bad_input(17)
 def test_device_time_decides_nothing() -> None:
     for at_ns in (0, -SECOND_NS, 10**19):
         walk = steps.unlocked().do(e.DoorOpened("boot", at_ns))

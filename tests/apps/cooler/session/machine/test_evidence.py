@@ -30,6 +30,7 @@ def test_video_that_is_complete_before_the_lock_is_analysed_at_the_lock() -> Non
     assert (before, walk.state) == (State.OPEN, State.ANALYZING)
 
 
+@pytest.mark.bad_input(30)
 def test_a_missing_camera_keeps_the_session_waiting() -> None:
     other = Segment("side", 0, "f" * 64, 1)
     walk = steps.closed().do(e.ManifestReceived("m", (*FILM, other)), *(e.SegmentStored(piece) for piece in FILM))
@@ -120,6 +121,7 @@ def test_video_that_comes_during_the_review_is_analysed_for_the_reviewer_once() 
     assert walk.do(e.SegmentStored(extra)).wanted(c.Analyse) == []
 
 
+@pytest.mark.bad_input(29)
 def test_video_after_the_decision_is_kept_and_shown_and_changes_nothing_alone() -> None:
     walk = steps.waiting().after(900).do(steps.decision(Action.RELEASE, (), 0), e.SettlementStarted(1))
     walk.answer(Answer.VOIDED)
@@ -135,6 +137,7 @@ def test_video_after_the_decision_is_kept_and_shown_and_changes_nothing_alone() 
     assert walk.session.flags == (Flag.STOCK_TAKE,)
 
 
+@pytest.mark.bad_input(29)
 def test_video_of_an_aborted_session_brings_it_back() -> None:
     walk = steps.aborted().do(e.ManifestReceived("m", FILM))
     assert (walk.state, walk.session.review_reason) == (State.REVIEW, ReviewReason.LATE)
@@ -177,6 +180,7 @@ def test_video_is_given_up_after_its_time_and_not_taken_again() -> None:
     [e.ContestOpened("c", ("cola",), "not_mine"), e.DisputeOpened("d", 500)],
     ids=["contest", "dispute"],
 )
+@pytest.mark.bad_input(64)
 def test_video_is_kept_while_somebody_argues_about_it(argument: e.Event) -> None:
     walk = steps.settled().wait(HOUR_S).do(argument)
     walk.after(80 * HOUR_S)

@@ -1,7 +1,8 @@
 """The process that looks at clips: it loads the models once per assortment and settles one clip after the other.
 
 It reads one task a line from its standard input and writes one answer a line to its standard output. It ends with its whole
-process group when its input ends, so that neither it nor a decoder outlives the worker.
+process group when its input ends, so that neither it nor a decoder outlives the worker. Its one argument says with how many threads
+the bundled models will be wanted (0: every core): they are loaded before the first task comes.
 """
 
 import json
@@ -28,16 +29,21 @@ ENGINES = 4
 _TRANSIENT = (MediaCrashedError, MediaTimeoutError, MediaEncodeError)
 """The machine's fault rather than the clip's."""
 
+NICE = 10
+"""Requests and whoever holds locks of the database go first: an unlock must not wait for a video."""
+
 LOG = logging.getLogger(__name__)
 
 
 def main() -> None:
     """Answer tasks until the input ends."""
+    os.nice(NICE)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is talk
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
     tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin, tasks), daemon=True).start()
+    _load(int(sys.argv[1]) or None)
     while True:
         answers.write(json.dumps(answer(tasks.get())) + "\n")
         answers.flush()
@@ -65,6 +71,18 @@ def answer(task: dict[str, Any]) -> dict[str, Any]:
         return {"kind": "failed", "reason": f"{type(error).__name__}: {error}"}
     peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"kind": "found", **found, "elapsed_s": time.monotonic() - begin, "peak_ram_bytes": peak_kb * 1024}
+
+
+def _load(threads: int | None) -> None:
+    """Do now what the first clip would wait for; what is wrong with a model is that clip's answer."""
+    from fleetsight.apps.cooler import flow  # noqa: F401 - takes a second to import
+    from fleetsight.apps.cooler.models import load_detector, load_embedder
+
+    try:
+        load_detector(threads=threads)
+        load_embedder(threads=threads)
+    except Error as error:
+        LOG.warning("models not loaded reason=%s", error)
 
 
 def _settle(task: dict[str, Any]) -> dict[str, Any]:

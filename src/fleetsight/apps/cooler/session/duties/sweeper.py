@@ -57,6 +57,8 @@ class Sweeper:
                 stop.set()
             except Error as error:
                 LOG.warning("sweep put off reason=%s", error)
+            except Exception:  # the loop's boundary: deadlines have to be kept, whatever this sweep met
+                LOG.exception("sweep failed")
             stop.wait(PAUSE_S)
 
     def sweep(self) -> int:
