@@ -132,6 +132,18 @@ class PictureHealth:
         found = [span for span in (*self._spans, *open_spans) if self._matters(span, whole_s)]
         return tuple(sorted(found, key=lambda span: (span.start_s, span.kind)))
 
+    def standstills(self, least_s: float) -> tuple[HealthSpan, ...]:
+        """Times in which picture followed picture without a change, however short.
+
+        A view in which nothing moves looks the same, so one of these means something only beside other evidence.
+
+        Args:
+            least_s: shorter ones are left out.
+        Returns:
+            Spans of the kind "frozen" that have ended, by start.
+        """
+        return tuple(s for s in self._spans if s.kind == "frozen" and s.end_s - s.start_s >= least_s)
+
     def _note(self, span: HealthSpan | None) -> None:
         if span is not None:
             self._spans.append(span)

@@ -262,9 +262,6 @@ def test_a_camera_that_never_sees_a_product_is_for_a_person(tmp_path: Path, engi
     assert answer.settlement.decision is Decision.REVIEW
 
 
-@pytest.mark.xfail(
-    strict=True, reason="known limit: a freeze below 3 s that hides a whole reach is taken for a change of light"
-)
 def test_a_freeze_that_hides_a_purchase_is_never_released(tmp_path: Path, engine: Engine) -> None:
     """Too short to be told from a quiet view, yet afterwards a product is gone."""
     images = list(good_images())

@@ -1,5 +1,7 @@
 """Constraints of a session: stock, put-backs of what is held, unknown products, and the fold."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from fleetsight.apps.cooler.basket import fold_basket
 from fleetsight.apps.cooler.changes import Change
 from fleetsight.apps.cooler.decide import Decision, Doubt, confidence_of, decide, load_calibration
 from fleetsight.apps.cooler.events import Kind, Role
-from fleetsight.apps.cooler.identify import Reading
+from fleetsight.apps.cooler.identify import Reading, posterior
 from fleetsight.apps.cooler.rules import SessionFacts, events_of, moment
 from fleetsight.apps.cooler.shelf import Gap, Place, Run
 
@@ -39,6 +41,33 @@ def test_what_is_held_decides_between_look_alikes_at_a_put_back() -> None:
     changes.append(change(Kind.PUT_BACK, {"cola-zero": 0.6, "cola": 0.4}, 3.0))
     events = events_of(changes, SHOPPER)
     assert events[1].sku == "cola"
+
+
+def seen(kind: Kind, at_s: float, *, look: tuple[float, float], cosines: dict[str, float]) -> Change:
+    """A change whose product was read by pictures."""
+    reading = Reading(
+        posterior(cosines, unknown_cosine=0.6), np.array(look, dtype=np.float32), cosines, unknown_cosine=0.6
+    )
+    return replace(change(kind, {}, at_s), reading=reading)
+
+
+def test_a_put_back_that_looks_as_it_did_when_it_was_taken_is_of_what_is_held_whatever_the_gallery_says() -> None:
+    take = seen(Kind.TAKE, 1.0, look=(1.0, 0.0), cosines={"small": 0.9, "large": 0.3})
+    half_hidden = seen(Kind.PUT_BACK, 3.0, look=(0.8, 0.6), cosines={"small": 0.4, "large": 0.65})
+    events = events_of([take, half_hidden], SHOPPER)
+    assert [(e.kind, e.sku) for e in events] == [(Kind.TAKE, "small"), (Kind.PUT_BACK, "small")]
+
+
+def test_a_put_back_that_looks_like_nothing_that_was_taken_is_a_foreign_item() -> None:
+    take = seen(Kind.TAKE, 1.0, look=(1.0, 0.0), cosines={"a": 0.9, "b": 0.1})
+    other = seen(Kind.PUT_BACK, 3.0, look=(0.1, 0.995), cosines={"a": 0.3, "b": 0.2})
+    assert events_of([take, other], SHOPPER)[1].kind is Kind.FOREIGN_ITEM
+
+
+def test_who_restocks_brings_what_is_sold_rather_than_what_nobody_knows() -> None:
+    facts = SessionFacts(role=Role.RESTOCK, native={})
+    (event,) = events_of([change(Kind.PUT_BACK, {None: 0.7, "a": 0.3}, 1.0)], facts)
+    assert (event.kind, event.sku) == (Kind.PUT_BACK, "a")
 
 
 def test_a_product_that_is_in_no_catalog_is_unknown_and_never_charged() -> None:
@@ -91,6 +120,12 @@ def test_degraded_evidence_and_unknown_products_are_never_charged() -> None:
     assert decide(event, basket={"a": 1}, degraded=("cut",), **sure)[0] is Decision.REVIEW  # type: ignore[arg-type]
     assert decide(unknown, basket={}, degraded=(), **sure)[0] is Decision.REVIEW  # type: ignore[arg-type]
     assert decide([], basket={}, degraded=(), **sure)[0] is Decision.RELEASE  # type: ignore[arg-type]
+
+
+def test_an_event_in_three_minds_is_never_charged_without_a_person() -> None:
+    for doubt in (Doubt(weakest=0.45, total=0.6, events=1.0), Doubt(unsure=0.5)):
+        confidence = confidence_of(doubt, load_calibration())
+        assert decide([], basket={"a": 1}, confidence=confidence, degraded=(), role=Role.SHOPPER)[0] is Decision.REVIEW
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 3))

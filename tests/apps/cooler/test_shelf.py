@@ -3,7 +3,7 @@
 import pytest
 
 from fleetsight.apps.cooler.audit import Lens
-from fleetsight.apps.cooler.changes import Change, place_changes
+from fleetsight.apps.cooler.changes import Change, Row, place_changes
 from fleetsight.apps.cooler.events import Kind
 from fleetsight.apps.cooler.identify import LabelIdentifier
 from tests.apps.cooler.drawn import FOCAL_PX, FRONT_WIDTHS, HEIGHT, RATE_HZ, WIDTH, DrawnShelf
@@ -18,7 +18,7 @@ def row(seed: int, *, taken: int = 0, depth: int = 4) -> list[tuple[int, float]]
 
 def changes_of(shelf: DrawnShelf) -> list[Change]:
     names = LabelIdentifier(("product",))
-    return [c for p in shelf.finish() for c in place_changes(p, names, lens=LENS, native_sku="product").changes]
+    return [c for p in shelf.finish() for c in place_changes(p, names, lens=LENS, row=Row("product")).changes]
 
 
 def test_a_quiet_shelf_has_no_changes_and_every_place_is_found() -> None:
@@ -69,6 +69,19 @@ def test_a_product_that_a_hand_holds_before_its_place_and_returns_is_taken_and_p
     assert (take.kind, put_back.kind) == (Kind.TAKE, Kind.PUT_BACK)
     assert take.rule == put_back.rule == "looked_at"
     assert 1.0 < take.gap.hand_s[0] < put_back.gap.hand_s[1] < 6.0
+
+
+def test_a_product_that_comes_back_almost_to_the_pixel_after_a_look_is_still_compared() -> None:
+    """The reader may not go on as if nothing had happened: the shift decides later."""
+    shelf = DrawnShelf({60: row(1), 160: row(2)})
+    shelf.play(1.0)
+    shelf.reach(160)
+    shelf.play(2.0, hand_at=(160.0, 90.0))
+    shelf.reach(160)
+    shelf.play(1.0)
+    (touched,) = [p for p in shelf.finish() if p.gaps]
+    assert len(touched.runs) == len(touched.gaps) + 1 == 2
+    assert touched.gaps[0].touched
 
 
 def test_a_hand_that_rests_before_a_product_which_stays_takes_nothing() -> None:

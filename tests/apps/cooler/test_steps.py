@@ -9,6 +9,7 @@ from fleetsight.apps.cooler.evaluate.row_samples import RowSample, fit_steps
 from fleetsight.apps.cooler.evaluate.score import ScoreError
 from fleetsight.apps.cooler.steps import (
     FEATURES,
+    bookkeeping,
     load_weights,
     row_steps,
     step_features,
@@ -107,3 +108,20 @@ def test_the_fit_finds_what_tells_the_steps_apart() -> None:
 def test_nothing_to_fit_on_is_refused() -> None:
     with pytest.raises(ScoreError, match="nothing can be fitted"):
         fit_steps([])
+
+
+def test_a_row_gains_nothing_before_something_was_taken_from_it_and_loses_nothing_in_a_restock() -> None:
+    shopping, filling = (bookkeeping(2, stock=None, restock=restock) for restock in (False, True))
+    assert (shopping[0][STEP_NUMBERS < 0] > 0).all()
+    assert (shopping[0][STEP_NUMBERS >= 0] == 0).all()
+    assert (filling[0][STEP_NUMBERS > 0] > 0).all()
+    assert (shopping[1] == 0).all()
+
+
+def test_books_that_show_two_speak_against_two_that_left_while_one_still_stands_there() -> None:
+    lens = Lens(500.0, 640, 360, tilts_rad=(0.1,))
+    views = [bare(standing(0.5, 0.3, 0.1, steps=n)) for n in (0, 2)]
+    (free,) = row_steps(views, lens=lens, extent=EXTENT)
+    (booked,) = row_steps(views, lens=lens, extent=EXTENT, losses=bookkeeping(1, stock=2, restock=False))
+    assert free.steps == 2
+    assert booked.steps != 2 or booked.probability < free.probability

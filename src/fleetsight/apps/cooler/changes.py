@@ -11,11 +11,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.apps.cooler.audit import LEVEL_RAD, Extent, Lens, View, mean_picture, print_shift_px, unmoved
+from fleetsight.apps.cooler.audit import LEVEL_RAD, Extent, Lens, View, mean_picture, print_shift_px, turned, unmoved
 from fleetsight.apps.cooler.events import Kind
 from fleetsight.apps.cooler.identify import Identifier, Reading
 from fleetsight.apps.cooler.shelf import SETTLE_S, Gap, Place, Run
-from fleetsight.apps.cooler.steps import RowStep, row_steps, steps_behind
+from fleetsight.apps.cooler.steps import RowStep, bookkeeping, row_steps, steps_behind
 from fleetsight.vision.box import covered
 
 SAME_COSINE = 0.93
@@ -30,6 +30,8 @@ FALL_MIN = 0.08
 HAND_MAX = 3
 """Units that one visit empties a place of; more are counted as this many and doubted."""
 SEVERAL_SURE = 0.9
+UNSEEN_SURE = 0.65
+"""From above an emptied place is silent about how many left: in 4 of 6 rendered sessions one, in 2 two."""
 LOOKED_S = 2.6
 """A hand that takes, or reaches in and leaves, is at a place for less (95 of 100 rendered visits stay below 2.4 s)."""
 VISIT_S = 1.4
@@ -80,39 +82,51 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Row:
+    """What is known of the row at a place besides the pictures.
+
+    Attributes:
+        sku: the SKU that belongs here by planogram, else the one that stood here first; None when unknown.
+        stock: units booked for the row when the door opened; None when nobody counts.
+        restock: whether the door was opened to fill up.
+    """
+
+    sku: str | None = None
+    stock: int | None = None
+    restock: bool = False
+
+
+@dataclass(frozen=True)
 class Found:
     """What was found at a place.
 
     Attributes:
         changes: in order of time.
-        unsure: sum of the probabilities that touched rows changed which are taken as unchanged.
+        unsure: probability of the likeliest change among the touched views that are taken as unchanged.
     """
 
     changes: list[Change]
     unsure: float
 
 
-def place_changes(
-    place: Place, identifier: Identifier, *, lens: Lens, native_sku: str | None, stock: int | None = None
-) -> Found:
+def place_changes(place: Place, identifier: Identifier, *, lens: Lens, row: Row) -> Found:
     """All changes of one place, in order of time.
 
     Args:
         place: its runs and gaps.
         identifier: names products.
         lens: the camera.
-        native_sku: the SKU that belongs here by planogram, else the one that stood here first.
-        stock: units booked for the row when the door opened; None when nobody counts.
+        row: what is known of it besides.
     Returns:
         The changes, none when every view shows the same, and how unsure that is.
     """
     changes: list[Change] = []
     unsure = 0.0
-    left = stock
+    left, native_sku = row.stock, row.sku
     known: set[str | None] = {native_sku}
     seen = see(place, identifier)
     pairs = seen.pairs()
-    steps = _steps(seen, pairs, identifier=identifier, lens=lens)
+    steps = _steps(seen, identifier, lens=lens, row=row)
     for first, second in pairs:
         before, after, gap = place.runs[first], place.runs[second], place.gaps[first]
         if not gap.touched or second > first + 1:  # nobody was there: light or a reflection changed
@@ -124,7 +138,7 @@ def place_changes(
                 came = steps[first, second].steps < 0
                 found = _moved(place, gap, now if came else seen.anchor(first), steps[first, second])
                 if not found:
-                    unsure += 1.0 - steps[first, second].probability
+                    unsure = max(unsure, 1.0 - steps[first, second].probability)
                     if _returned(seen.views[first], seen.views[second], gap):
                         found = _looked_at(place, gap, seen.anchor(first))
             else:
@@ -132,8 +146,9 @@ def place_changes(
         elif was is not None:
             booked = min(max(left or 1, 1), HAND_MAX) if native_sku == was.best else 1
             # From above the depth of a row is out of sight: what is emptied there counts as one.
-            units = booked if min(lens.tilts_rad) < LEVEL_RAD else 1
-            sure = _presence(before, after) * (1.0 if booked == 1 else SEVERAL_SURE)
+            above = min(lens.tilts_rad) >= LEVEL_RAD
+            units = 1 if above else booked
+            sure = _presence(before, after) * (1.0 if booked == 1 else UNSEEN_SURE if above else SEVERAL_SURE)
             found = [Change(Kind.TAKE, place, was, units, sure, gap, "place_emptied")]
         elif now is not None:
             found = [Change(Kind.PUT_BACK, place, now, 1, _presence(after, before), gap, "place_filled")]
@@ -228,16 +243,18 @@ def likeness_of(readings: Sequence[Reading | None]) -> NDArray[np.float32] | Non
     return np.asarray(stacked @ stacked.T, dtype=np.float32)
 
 
-def _steps(
-    seen: Seen, pairs: Sequence[tuple[int, int]], *, identifier: Identifier, lens: Lens
-) -> dict[tuple[int, int], RowStep]:
+def _steps(seen: Seen, identifier: Identifier, *, lens: Lens, row: Row) -> dict[tuple[int, int], RowStep]:
     """How far the row went between compared views of the same product."""
     steps: dict[tuple[int, int], RowStep] = {}
-    for chain in seen.chains(pairs):
+    for chain in seen.chains(seen.pairs()):
         views = [view for k in chain if (view := seen.views[k]) is not None]
-        likeness = likeness_of([seen.readings[k] for k in chain])
-        extent = extent_of(seen.anchor(chain[0]), identifier)
-        found = row_steps(views, lens=lens, extent=extent, likeness=likeness)
+        found = row_steps(
+            views,
+            lens=lens,
+            extent=extent_of(seen.anchor(chain[0]), identifier),
+            likeness=likeness_of([seen.readings[k] for k in chain]),
+            losses=bookkeeping(len(chain) - 1, stock=row.stock, restock=row.restock) if chain[0] == 0 else None,
+        )
         steps.update(zip(pairwise(chain), found, strict=True))
     return steps
 
@@ -392,7 +409,7 @@ def _returned(before: View | None, after: View | None, gap: Gap) -> bool:
     """Whether a hand stayed as long as looking at a product takes, and what stands there has shifted: nobody returns it to the pixel."""
     if before is None or after is None or gap.hand_s[1] - gap.hand_s[0] < LOOKED_S:
         return False
-    return print_shift_px(before, after) >= 1.0
+    return print_shift_px(before, after) >= 1.0 or turned(before, after)
 
 
 def _looked_at(place: Place, gap: Gap, reading: Reading) -> list[Change]:

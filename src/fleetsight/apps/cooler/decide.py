@@ -14,10 +14,13 @@ import numpy as np
 
 from fleetsight.apps.cooler.events import Event, Kind, Role
 
-CHARGE_MIN = 0.90
-"""Charge on our own when the basket is exact with at least this probability."""
-RELEASE_MIN = 0.88
-"""An empty basket costs the retailer only what was missed: a little less is asked for."""
+CHARGE_MIN = 0.92
+"""Charge on our own when the basket is exact with at least this probability: one event in three minds goes to a person."""
+RELEASE_MIN = 0.92
+"""An empty basket from which something was missed is wrong too, though it costs the retailer and not the shopper."""
+
+LOSS_MAX = 4.0
+"""Minus the log of the least probability that is told apart: all below goes to a person anyway."""
 
 
 class Decision(StrEnum):
@@ -34,12 +37,12 @@ class Doubt:
 
     Attributes:
         weakest: 1 - confidence of the least sure event.
-        total: sum over events of 1 - confidence.
+        total: sum over events of minus the log of their confidence.
         unresolved: places that were never seen calm again.
         unexplained: share of the picture that changed for good without an event.
         blind_s: seconds without a usable picture.
         events: number of events.
-        unsure: sum of the probabilities that rows changed which are taken as unchanged.
+        unsure: probability of the likeliest change among the rows that are taken as unchanged.
     """
 
     weakest: float = 0.0
@@ -51,16 +54,16 @@ class Doubt:
     unsure: float = 0.0
 
     def vector(self) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-        """The features of the calibration, (7,) float64."""
+        """The features of the calibration, (7,) float64: probabilities as minus the log of their complement."""
         return np.array(
             [
-                self.weakest,
-                np.sqrt(self.total),
+                _loss(self.weakest),
+                min(self.total, LOSS_MAX),
                 min(self.unresolved, 4.0),
                 min(100 * self.unexplained, 4.0),
                 min(self.blind_s, 4.0),
                 min(self.events, 8.0),
-                np.sqrt(self.unsure),
+                _loss(self.unsure),
             ]
         )
 
@@ -79,16 +82,20 @@ def doubt_of(
     Returns:
         The doubt.
     """
-    losses = [1.0 - event.confidence for event in events]
     return Doubt(
-        weakest=max(losses, default=0.0),
-        total=sum(losses),
+        weakest=max((1.0 - event.confidence for event in events), default=0.0),
+        total=sum(_loss(1.0 - event.confidence) for event in events),
         unresolved=float(unresolved),
         unexplained=unexplained,
         blind_s=blind_s,
         events=float(len(events)),
         unsure=unsure,
     )
+
+
+def _loss(doubt: float) -> float:
+    """Minus the log of the probability that is left, at most LOSS_MAX."""
+    return float(min(LOSS_MAX, -np.log(max(1e-9, 1.0 - doubt))))
 
 
 def load_calibration() -> Mapping[str, Sequence[float]]:

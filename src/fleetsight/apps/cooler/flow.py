@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -20,7 +20,7 @@ from fleetsight.accel.detector import Detector
 from fleetsight.accel.embedder import Embedder
 from fleetsight.apps.cooler.audit import ROW_STEPS, Extent, Lens, row_boxes
 from fleetsight.apps.cooler.basket import fold_basket
-from fleetsight.apps.cooler.changes import Change, place_changes, with_rows_behind, without_reveals
+from fleetsight.apps.cooler.changes import Change, Row, place_changes, with_rows_behind, without_reveals
 from fleetsight.apps.cooler.decide import Decision, Doubt, confidence_of, decide, doubt_of, load_calibration
 from fleetsight.apps.cooler.events import Event, Role
 from fleetsight.apps.cooler.identify import GalleryIdentifier, Identifier, LabelIdentifier
@@ -51,6 +51,10 @@ BLIND_SHARE = 0.5
 COVERED_LIKENESS = 0.6
 """Below this correlation of detail with the shelf at rest a picture shows something else: arms leave 0.8, a dimmed light 0.9."""
 COVERED_S = 0.8
+STANDSTILL_S = 0.4
+"""A camera or a link that sticks does so for longer; nobody takes a product in less."""
+STANDSTILL_NEAR_S = 0.15
+"""A view that changed within two or three pictures after a standstill changed in it."""
 UNREAD_CHANGED = 0.08
 """Share of a facing's picture that must differ in the end: one product less changes more, drift of light less."""
 DECODED_MIN = 0.98
@@ -179,7 +183,7 @@ class _Stopwatch(AbstractContextManager["_Stopwatch"]):
 
 
 @dataclass
-class _Watched:
+class Watched:
     """What the frame loop leaves behind."""
 
     shelf: ShelfReader | None = None
@@ -198,6 +202,15 @@ class _Watched:
         unread = [column[0] for index, column in enumerate(columns) if index not in read]
         return sum(self.shelf.look.changed_for_good(box) > UNREAD_CHANGED for box in unread)
 
+    def jumped(self) -> int:
+        """Places whose look changed across a standstill of the picture, without a hand: what happened there was not filmed."""
+        stills = self.health.standstills(STANDSTILL_S)
+        if self.shelf is None or not stills:
+            return 0
+        gaps = [gap for place in self.shelf.places for gap in place.gaps if not gap.touched]
+        near = STANDSTILL_NEAR_S
+        return sum(any(gap.start_s - near <= still.end_s <= gap.end_s + near for still in stills) for gap in gaps)
+
     def unseen(self, unsettled: int) -> tuple[str, ...]:
         """Reasons why nobody can say what happened although pictures came."""
         reasons = []
@@ -209,6 +222,8 @@ class _Watched:
             reasons.append(f"the shelf could not be read for {self.blind_s:.1f} of {self.end_s:.1f} s")
         if self.covered_s >= COVERED_S:
             reasons.append(f"the camera was covered for {self.covered_s:.1f} s")
+        if jumped := self.jumped():
+            reasons.append(f"the shelf changed in {jumped} places while the picture stood still")
         if unsettled:
             reasons.append(f"{unsettled} products went or stayed out of sight")
         return tuple(reasons)
@@ -238,56 +253,88 @@ def settle(
     start = time.perf_counter()
     stages_s = dict.fromkeys(("decode", "detect", "read", "decide"), 0.0)
     with ClipReader(clip, limits=limits or Limits()) as reader:
-        watched = _watch(reader, engine, stages_s)
+        watched = watch(reader, engine, stages_s)
         summary = reader.summary
     with _Stopwatch(stages_s, "decide"):
-        width, height = watched.size
-        places = watched.shelf.finish() if watched.shelf is not None else []
-        lens = lens_of(planogram, size=(width, height))
-        columns = columns_of(planogram, engine.identifier, size=watched.size)
-        rows = rows_of(places, planogram, identifier=engine.identifier, columns=columns)
-        changes: list[Change] = []
-        unsure = 0.0
-        for place in places:
-            sku, stock = rows.get(place.place_id, (None, None))
-            found = place_changes(place, engine.identifier, lens=lens, native_sku=sku, stock=stock)
-            changes += found.changes
-            unsure += found.unsure
-        changes = with_rows_behind(without_reveals(changes, places), places, identifier=engine.identifier, lens=lens)
-        events = events_of(changes, SessionFacts(role=role, native={key: sku for key, (sku, _) in rows.items()}))
-        basket = {} if role is Role.RESTOCK else fold_basket(events)
-        unsettled = sum(place.unsettled for place in places) + watched.unread(columns)
-        unexplained = watched.shelf.look.unexplained([p.window_xyxy_px for p in places]) if watched.shelf else 0.0
-        doubt = doubt_of(
-            events,
-            unresolved=unsettled,
-            unexplained=unexplained,
-            blind_s=watched.blind_s,
-            unsure=unsure,
-        )
-        degraded = degradation(summary, watched.health) + watched.unseen(unsettled)
-        confidence = confidence_of(doubt, load_calibration())
-        decision, reason = decide(events, basket=basket, confidence=confidence, degraded=degraded, role=role)
+        answer = answer_of(watched, summary, engine=engine, planogram=planogram, role=role)
     return Settlement(
         clip=clip,
         summary=summary,
-        degraded=degraded,
-        events=tuple(events),
-        basket=basket,
-        decision=decision,
-        reason=reason,
-        confidence=confidence,
-        doubt=doubt,
+        degraded=answer.degraded,
+        events=answer.events,
+        basket=answer.basket,
+        decision=answer.decision,
+        reason=answer.reason,
+        confidence=answer.confidence,
+        doubt=answer.doubt,
         stages_s={name: round(value, 4) for name, value in stages_s.items()},
         elapsed_s=time.perf_counter() - start,
         end_s=watched.end_s,
-        places=tuple(places),
+        places=answer.places,
     )
 
 
-def _watch(reader: ClipReader, engine: Engine, stages_s: dict[str, float]) -> _Watched:
+@dataclass(frozen=True)
+class Answer:
+    """What follows from a clip once its frames were watched; see `Settlement`."""
+
+    degraded: tuple[str, ...]
+    events: tuple[Event, ...]
+    basket: dict[str, int]
+    decision: Decision
+    reason: str
+    confidence: float
+    doubt: Doubt
+    places: tuple[Place, ...]
+
+
+def answer_of(
+    watched: "Watched", summary: DecodeSummary, *, engine: Engine, planogram: Planogram | None, role: Role
+) -> Answer:
+    """Events, basket and decision from what the frame loop left behind; no frame is needed any more.
+
+    Args:
+        watched: see `watch`.
+        summary: what was decoded.
+        engine: the loaded models.
+        planogram: what should stand where; None when unknown.
+        role: who opened the door.
+    Returns:
+        The answer.
+    """
+    width, height = watched.size
+    places = watched.shelf.finish() if watched.shelf is not None else []
+    lens = lens_of(planogram, size=(width, height))
+    columns = columns_of(planogram, engine.identifier, size=watched.size)
+    rows = rows_of(places, planogram, identifier=engine.identifier, columns=columns)
+    changes: list[Change] = []
+    unsure = 0.0
+    for place in places:
+        row = rows.get(place.place_id, Row())
+        found = place_changes(place, engine.identifier, lens=lens, row=replace(row, restock=role is Role.RESTOCK))
+        changes += found.changes
+        unsure = max(unsure, found.unsure)
+    changes = with_rows_behind(without_reveals(changes, places), places, identifier=engine.identifier, lens=lens)
+    events = events_of(changes, SessionFacts(role=role, native={key: row.sku for key, row in rows.items()}))
+    basket = {} if role is Role.RESTOCK else fold_basket(events)
+    unsettled = sum(place.unsettled for place in places) + watched.unread(columns)
+    unexplained = watched.shelf.look.unexplained([p.window_xyxy_px for p in places]) if watched.shelf else 0.0
+    doubt = doubt_of(
+        events,
+        unresolved=unsettled,
+        unexplained=unexplained,
+        blind_s=watched.blind_s,
+        unsure=unsure,
+    )
+    degraded = degradation(summary, watched.health) + watched.unseen(unsettled)
+    confidence = confidence_of(doubt, load_calibration())
+    decision, reason = decide(events, basket=basket, confidence=confidence, degraded=degraded, role=role)
+    return Answer(degraded, tuple(events), basket, decision, reason, confidence, doubt, tuple(places))
+
+
+def watch(reader: ClipReader, engine: Engine, stages_s: dict[str, float]) -> Watched:
     """The frame loop: every frame is decoded, detected and read, in order."""
-    watched = _Watched()
+    watched = Watched()
     waiting: deque[Frame] = deque()
     frames = iter(reader)
 
@@ -316,12 +363,8 @@ def _watch(reader: ClipReader, engine: Engine, stages_s: dict[str, float]) -> _W
                 watched.size = (frame.image.shape[1], frame.image.shape[0])
                 watched.shelf = ShelfReader(*watched.size)
             watched.health.update(frame.image, frame.pts_ns)
-            watched.shelf.update(
-                frame.image,
-                _pick(found, engine.product_labels),
-                hands_xyxy_px=_pick(found, engine.hand_labels).boxes_xyxy_px,
-                at_s=at_s,
-            )
+            products, hands = _pick(found, engine.product_labels), _pick(found, engine.hand_labels)
+            watched.shelf.update(frame.image, products, hands_xyxy_px=hands.boxes_xyxy_px, at_s=at_s)
             if watched.shelf.look.disturbed:
                 watched.blind_s += at_s - last_s
             if (
@@ -354,7 +397,7 @@ def rows_of(
     *,
     identifier: Identifier,
     columns: Sequence[NDArray[np.float32]],
-) -> dict[int, tuple[str | None, int | None]]:
+) -> dict[int, Row]:
     """What belongs to each place: by planogram where it has a facing, else what stood there first.
 
     Args:
@@ -365,15 +408,15 @@ def rows_of(
     Returns:
         SKU and booked stock by place_id; places where nothing stood at first have none.
     """
-    rows: dict[int, tuple[str | None, int | None]] = {}
+    rows: dict[int, Row] = {}
     for place in places:
         if planogram is not None and (found := _facing_at(place.first_box_xyxy_px, columns)) is not None:
             facing, whole = planogram.facings[found[0]], found[1]
-            rows[place.place_id] = (facing.sku, facing.stock_count if whole else None)
+            rows[place.place_id] = Row(facing.sku, facing.stock_count if whole else None)
             continue
         if len(place.runs) > 1:
             reading = identifier.read(place, place.runs[0])
-            rows[place.place_id] = (reading.best if reading is not None else None, None)
+            rows[place.place_id] = Row(reading.best if reading is not None else None)
     return rows
 
 

@@ -1,7 +1,7 @@
 """Which SKU a place shows: by the detector's own labels, or by comparing its pictures with a gallery."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -30,10 +30,14 @@ class Reading:
     Attributes:
         probabilities: SKU to probability, None standing for a product that is not in the catalog; most probable first.
         vector: (d,) float32 mean embedding, None when SKUs come from labels.
+        cosines: of each SKU of the gallery; empty when SKUs come from labels.
+        unknown_cosine: below this best cosine a product is more likely not in the catalog than in it.
     """
 
     probabilities: dict[str | None, float]
     vector: NDArray[np.float32] | None = None
+    cosines: Mapping[str, float] = field(default_factory=dict)
+    unknown_cosine: float = UNKNOWN_COSINE
 
     @property
     def best(self) -> str | None:
@@ -111,7 +115,11 @@ class GalleryIdentifier:
             return None
         vector = self._embedder.embed(pictures).mean(axis=0)
         vector = (vector / max(float(np.linalg.norm(vector)), 1e-9)).astype(np.float32)
-        return Reading(probabilities=posterior(self._gallery, vector, whole=self._whole(run)), vector=vector)
+        cosines = self._gallery.scores(vector[None])[0]
+        likely = self._gallery.skus[int(cosines.argmax())]
+        unknown = UNKNOWN_COSINE_WHOLE if self._whole(run)(likely) else UNKNOWN_COSINE
+        known = dict(zip(self._gallery.skus, cosines.tolist(), strict=True))
+        return Reading(posterior(known, unknown_cosine=unknown), vector, known, unknown)
 
     def _whole(self, run: Run) -> Callable[[str], bool]:
         """Whether a run's box has the proportions of a SKU seen whole."""
@@ -122,22 +130,21 @@ class GalleryIdentifier:
 
 
 def posterior(
-    gallery: Gallery, vector: NDArray[np.float32], *, whole: Callable[[str], bool] = lambda _: False
+    cosines: Mapping[str, float], *, unknown_cosine: float, odds: Mapping[str | None, float] | None = None
 ) -> dict[str | None, float]:
-    """Probabilities of the SKUs for one embedding.
+    """Probabilities of the SKUs, and of a product that is in no catalog, from the cosines of one embedding.
 
     Args:
-        gallery: the SKUs.
-        vector: (d,) float32, L2-normalised.
-        whole: whether the product would be seen whole if it were of a SKU.
+        cosines: of each SKU.
+        unknown_cosine: what a product of no catalog is worth.
+        odds: prior odds by SKU, None standing for no catalog; 1 where none are given.
     Returns:
-        The KEEP_TOP most probable SKUs and None (not in the catalog), most probable first; they add up to 1 or less.
+        The KEEP_TOP most probable ones, most probable first; they add up to 1 or less.
     """
-    cosines = gallery.scores(vector[None])[0]
-    unknown = UNKNOWN_COSINE_WHOLE if whole(gallery.skus[int(cosines.argmax())]) else UNKNOWN_COSINE
-    logits = np.concatenate([cosines, [unknown]]) / TEMPERATURE
+    names: list[str | None] = [*cosines, None]
+    prior = np.array([(odds or {}).get(name, 1.0) for name in names])
+    logits = np.array([*cosines.values(), unknown_cosine]) / TEMPERATURE + np.log(prior)
     weights = np.exp(logits - logits.max())
     weights /= weights.sum()
     order = np.argsort(-weights, kind="stable")[:KEEP_TOP]
-    names: list[str | None] = [*gallery.skus, None]
     return {names[i]: float(weights[i]) for i in order}

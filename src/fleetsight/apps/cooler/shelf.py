@@ -28,6 +28,8 @@ SETTLE_FRAMES = 4
 WINDOW_GROW = 0.35
 """Pictures of a place reach this share of its box beyond it on each side, so that a deeper or shifted product still fits."""
 PICTURES_MAX = 8
+PICTURES_BYTES = 600_000
+"""Of one run: large pictures need fewer to be as free of noise (a usual window takes 30 kB at 640 x 360, 130 kB at 1280 x 720)."""
 PICTURE_EVERY_S = 0.10
 HAND_COVER = 0.1
 PUT_WITHIN_S = 1.5
@@ -39,6 +41,8 @@ CANDIDATE_IOU = 0.6
 OWNED_SHARE = 0.5
 """A detection that shares more than this with a place (of either area) belongs to it and founds no other."""
 CANDIDATES_MAX = 200
+LINGERED_S = 1.8
+"""After a hand was at a place for longer, the view is compared with the one before however alike they are."""
 VANISHED_SHARE = 0.8
 """A product in sight in so many more of the earlier frames than of the later ones is gone."""
 PLACES_MAX = 400
@@ -102,6 +106,8 @@ class Run:
 
     def wants_picture(self, at_s: float) -> bool:
         """Whether another picture of the place should be kept."""
+        if self.pictures and len(self.pictures) * self.pictures[0].nbytes >= PICTURES_BYTES:
+            return False
         return len(self.pictures) < PICTURES_MAX and at_s - self._picture_s >= PICTURE_EVERY_S
 
     def keep(self, at_s: float, picture: Image) -> None:
@@ -275,6 +281,10 @@ class ShelfReader:
         run = place.runs[-1]
         after_touch = place.unresolved_s is not None and place._touched_s >= 0.0
         if calm and changed < (RESUMED_CHANGED if after_touch else CALM_CHANGED):
+            if after_touch and self._lingered(place):
+                place.gaps.append(_gap(place, at_s))
+                place.runs.append(Run(start_s=at_s, end_s=at_s))
+                run = place.runs[-1]
             place.unresolved_s, place._pending = None, None
             run.add(at_s, detection)
             self._picture(place, run, at_s, image)
@@ -297,13 +307,15 @@ class ShelfReader:
         if pending.end_s - pending.start_s >= SETTLE_S and pending.frames >= SETTLE_FRAMES:
             self._settle(place)
 
+    @staticmethod
+    def _lingered(place: Place) -> bool:
+        """Whether a hand was at a place for so long that it may have looked at the product and returned it."""
+        return place._hand_s is not None and place._hand_s[1] - place._hand_s[0] >= LINGERED_S
+
     def _settle(self, place: Place) -> None:
         assert place._pending is not None and place.unresolved_s is not None, "only a gap can be settled"
         pending = place._pending
-        touched_s = place._touched_s if place._touched_s >= 0.0 else pending.start_s
-        start_s, end_s = place.unresolved_s, pending.start_s
-        hand_s = (start_s, touched_s) if place._hand_s is None else place._hand_s
-        place.gaps.append(Gap(start_s, touched_s, end_s, hand_s=hand_s, touched=place._touched_s >= 0.0))
+        place.gaps.append(_gap(place, pending.start_s))
         place.runs.append(pending)
         place._pending, place.unresolved_s = None, None
         self.look.accept(place.box_xyxy_px if pending.present else place.window_xyxy_px.astype(np.float32))
@@ -389,6 +401,15 @@ class ShelfReader:
         over = np.maximum(covered(known, boxes_xyxy_px), covered(boxes_xyxy_px, known).T).max(axis=0)
         outside: NDArray[np.bool_] = over < OWNED_SHARE
         return outside
+
+
+def _gap(place: Place, end_s: float) -> Gap:
+    """What lies between the last calm view of a place and one that begins."""
+    assert place.unresolved_s is not None, "the place was out of sight"
+    touched = place._touched_s >= 0.0
+    touched_s = place._touched_s if touched else end_s
+    hand_s = (place.unresolved_s, touched_s) if place._hand_s is None else place._hand_s
+    return Gap(place.unresolved_s, touched_s, end_s, hand_s=hand_s, touched=touched)
 
 
 def _pair(overlap: NDArray[np.float32], least: float, owner: dict[int, int]) -> None:

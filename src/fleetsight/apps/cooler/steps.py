@@ -49,6 +49,10 @@ SECOND_SHARE = 0.3
 """Weight of comparing a view with the one after the next: both comparisons share an error of the view between."""
 COST_MAX = 14.0
 """Minus the log of the least probability that a single comparison may claim."""
+WRONG_WAY_LOSS = 3.0
+"""Minus the log of the odds that a row gained what nobody held: a product of its SKU from another row, or a take that was missed."""
+BOOKS_LOSS = 3.2
+"""Minus the log of the share of booked stocks that are wrong, 4 in 100."""
 BEHIND_LOSS_MAX = 6.0
 BEHIND_LOSS_STEP = 1.5
 """A visit mostly takes one: each product more has to explain the edges this much better, in sigmas."""
@@ -156,8 +160,34 @@ def step_probabilities(features: NDArray[np.float64], weights: NDArray[np.float6
     return probabilities
 
 
+def bookkeeping(gaps: int, *, stock: int | None, restock: bool) -> NDArray[np.float64]:
+    """What is known of a row's steps before anything is measured.
+
+    Nobody puts back what was not taken, and who restocks takes nothing: of the first gap the other direction is unlikely.
+    As many as the books show cannot be gone while one still stands there.
+
+    Args:
+        gaps: number of gaps between the views.
+        stock: units booked for the row when the door opened; None when nobody counts.
+        restock: whether the door was opened to fill up.
+    Returns:
+        (gaps, 9) float64 losses, in the order of STEP_NUMBERS.
+    """
+    losses = np.zeros((gaps, len(STEP_NUMBERS)))
+    if gaps:
+        losses[0] += WRONG_WAY_LOSS * ((STEP_NUMBERS > 0) if restock else (STEP_NUMBERS < 0))
+    if stock is not None:
+        losses += BOOKS_LOSS * ((STEP_NUMBERS > 0) & (stock <= STEP_NUMBERS))
+    return losses
+
+
 def row_steps(
-    views: Sequence[View], *, lens: Lens, extent: Extent, likeness: NDArray[np.float32] | None = None
+    views: Sequence[View],
+    *,
+    lens: Lens,
+    extent: Extent,
+    likeness: NDArray[np.float32] | None = None,
+    losses: NDArray[np.float64] | None = None,
 ) -> list[RowStep]:
     """Explain successive views of one row together: neighbours are compared, and each view with the one after the next.
 
@@ -166,6 +196,7 @@ def row_steps(
         lens: the camera.
         extent: proportions of the product.
         likeness: (n, n) cosines between the views' embeddings, None when there are none.
+        losses: (n - 1, 9) known before, see `bookkeeping`; None when nothing is.
     Returns:
         n - 1 steps; their probabilities are max-marginals of the whole.
     """
@@ -182,7 +213,9 @@ def row_steps(
         return np.asarray(-np.log(np.maximum(chances, np.exp(-COST_MAX))))
 
     count = len(views)
-    chances = _together([cost(k, k + 1) for k in range(count - 1)], [cost(k, k + 2) for k in range(count - 2)])
+    known = np.zeros((count - 1, len(STEP_NUMBERS))) if losses is None else losses
+    near = [cost(k, k + 1) + known[k] for k in range(count - 1)]
+    chances = _together(near, [cost(k, k + 2) for k in range(count - 2)])
     result = []
     for before, after, chance in zip(views, views[1:], chances, strict=False):
         was, now = before.box_xyxy_px, after.box_xyxy_px
