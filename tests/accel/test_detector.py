@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fleetsight.accel.choose import open_session
-from fleetsight.accel.detector import DETECTIONS_MAX, SESSIONS_MAX, Detector
+from fleetsight.accel.answers import DETECTIONS_MAX
+from fleetsight.accel.detector import SESSIONS_MAX, Detector
 from fleetsight.accel.importer import ImportOptions, import_onnx
 from fleetsight.accel.labels import COCO
 from fleetsight.accel.portable import ModelError, PortableModel

@@ -21,7 +21,7 @@ from fleetsight.accel.detector import Detector
 from fleetsight.accel.portable import PortableModel
 from fleetsight.train.assignment import Truth
 from fleetsight.train.augment import SceneBoxes, vary_scene
-from fleetsight.train.average_precision import TruthBoxes, average_precision, edge_errors_px, recall_and_precision
+from fleetsight.vision.average_precision import TruthBoxes, average_precision, edge_errors_px, recall_and_precision
 from fleetsight.train.cache import Cache, CachePlan, build_cache, detector_record
 from fleetsight.train.dense_detector import STRIDES, DenseDetector, cell_centres
 from fleetsight.train.detection_loss import LossWeights, detection_loss
