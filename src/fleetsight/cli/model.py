@@ -93,8 +93,8 @@ def show(name: ModelName, as_json: JsonFlag = False) -> None:
 @model_app.command()
 def verify(folder: ModelName, as_json: JsonFlag = False) -> None:
     """Check a model's files, then run it on every target and compare the answers."""
-    from fleetsight.accel.modelstore import find_model
     from fleetsight.accel.importing.trial import verify_targets
+    from fleetsight.accel.modelstore import find_model
 
     model = find_model(folder, settings.load().models_dir)
     checks = verify_targets(model)
