@@ -26,9 +26,9 @@ from fleetsight.accel.artifacts.manifest import (
     sign_manifest,
 )
 from fleetsight.accel.card import Card
+from fleetsight.accel.licence import refuse_restricted
 from fleetsight.accel.portable import ModelError, read_plain
 from fleetsight.accel.session import Session
-from fleetsight.accel.licence import refuse_restricted
 
 MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "manifest.sig"
@@ -82,9 +82,13 @@ class Artifact:
         check_signature(text, signature, trusted=trusted)
         manifest = parse_manifest(text)
         found = digests(root / COMPILED_FOLDER)
-        odd = sorted(path for path in found.keys() | manifest.files.keys() if found.get(path) != manifest.files.get(path))
+        odd = sorted(
+            path for path in found.keys() | manifest.files.keys() if found.get(path) != manifest.files.get(path)
+        )
         if odd:
-            state = "is missing" if odd[0] not in found else "was changed" if odd[0] in manifest.files else "is not listed"
+            state = (
+                "is missing" if odd[0] not in found else "was changed" if odd[0] in manifest.files else "is not listed"
+            )
             raise ArtifactError(
                 f"{root / COMPILED_FOLDER / odd[0]} {state}: the artifact is not what was signed",
                 hint="fetch the artifact again, or compile the model again",

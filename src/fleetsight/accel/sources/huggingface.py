@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleetsight.accel.graph import Graph
-from fleetsight.accel.importer import UNSTATED
+from fleetsight.accel.licence import UNSTATED
 from fleetsight.accel.pictures import made_up_pictures
 from fleetsight.accel.sources.picture_input import HALF, IMAGENET_MEAN, IMAGENET_STD, picture_input
 from fleetsight.accel.sources.source import Answer, ModelKind, Source, SourceError
@@ -190,7 +190,11 @@ class _Loader:
         try:
             if self.trained:
                 net = kind.from_pretrained(
-                    self.folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, dtype=torch.float32
+                    self.folder,
+                    use_safetensors=True,
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    dtype=torch.float32,
                 )
             else:
                 torch.manual_seed(SEED)
@@ -247,7 +251,9 @@ def _family(model_type: str, folder: Path) -> Family:
 
 def _weights(folder: Path) -> list[Path]:
     found = sorted(folder.glob("*.safetensors"))
-    pickles = sorted(path.name for suffix in ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl") for path in folder.glob(suffix))
+    pickles = sorted(
+        path.name for suffix in ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl") for path in folder.glob(suffix)
+    )
     if pickles and not found:
         raise SourceError(
             f"{folder} holds its weights as pickles ({', '.join(pickles[:3])}), which run code when loaded: refused",

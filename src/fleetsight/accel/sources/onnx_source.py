@@ -5,17 +5,15 @@ new sizes down; the file itself is never changed.
 """
 
 import hashlib
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from fleetsight.accel.graph import Graph, TensorSpec
-from fleetsight.accel.importer import UNSTATED
+from fleetsight.accel.licence import UNSTATED
 from fleetsight.accel.onnx_file import read_facts
 from fleetsight.accel.portable import read_plain
-from fleetsight.accel.session import Arrays
 from fleetsight.accel.sources.fold import closed
 from fleetsight.accel.sources.picture_input import PictureInput
 from fleetsight.accel.sources.source import ModelKind, Source, SourceError
@@ -96,9 +94,7 @@ def _made_up(spec: TensorSpec, shape: tuple[int | None, ...]) -> np.ndarray:
     return np.ones(sides, dtype=spec.dtype)
 
 
-def _picture_side(
-    specs: tuple[TensorSpec, ...], shapes: dict[str, tuple[int | None, ...]]
-) -> tuple[int, int] | None:
+def _picture_side(specs: tuple[TensorSpec, ...], shapes: dict[str, tuple[int | None, ...]]) -> tuple[int, int] | None:
     """Width and height where the only input is a picture."""
     shape = shapes[specs[0].name]
     if len(specs) != 1 or specs[0].element != "f32" or len(shape) != 4 or shape[1] != 3:

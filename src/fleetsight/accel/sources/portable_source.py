@@ -1,10 +1,10 @@
 """Our own trained models: a checked folder with `model.onnx` and `card.json`."""
 
+from fleetsight.accel.importing.trial import trial_image
 from fleetsight.accel.portable import PortableModel
 from fleetsight.accel.preprocess import Preprocessor
 from fleetsight.accel.session import Arrays
 from fleetsight.accel.sources.source import Source
-from fleetsight.accel.trial import trial_image
 from fleetsight.vision.image import Image
 
 

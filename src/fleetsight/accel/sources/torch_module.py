@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fleetsight.accel.graph import Graph
-from fleetsight.accel.importer import UNSTATED
+from fleetsight.accel.licence import UNSTATED
 from fleetsight.accel.session import Arrays
 from fleetsight.accel.sources.source import ModelKind, Source, SourceError
 
@@ -85,7 +85,9 @@ def _call(path: str) -> tuple[Any, Arrays]:
             f"{path} failed: {type(error).__name__}: {error}",
             hint="the module must be importable from here (PYTHONPATH) and the factory take no arguments",
         ) from error
-    module, given = made if isinstance(made, tuple) and len(made) == 2 else (made, getattr(made, "example_inputs", None))
+    module, given = (
+        made if isinstance(made, tuple) and len(made) == 2 else (made, getattr(made, "example_inputs", None))
+    )
     if isinstance(given, torch.Tensor):
         given = (given,)
     if not isinstance(module, torch.nn.Module) or not given or not all(isinstance(x, torch.Tensor) for x in given):
