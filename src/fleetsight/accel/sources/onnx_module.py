@@ -86,9 +86,9 @@ class OnnxModule(nn.Module):
 
     def _run(self, node: _Node, tensors: dict[str, Tensor], hosts: dict[str, Host], *, device: torch.device) -> None:
         if node.operator in {"Shape", "Size"}:
-            whole = self._tensor(node.inputs[0], tensors, hosts, device=device).shape
+            whole: Any = self._tensor(node.inputs[0], tensors, hosts, device=device).shape
             # Plain numbers also under torch.jit.trace, whose sizes are tensors.
-            sides = [side if isinstance(side, torch.SymInt) else int(side) for side in whole]
+            sides: list[Any] = [int(side) if isinstance(side, Tensor) else side for side in whole]
             shape = as_host(sides[node.attributes.get("start", 0) : node.attributes.get("end")])
             hosts[node.outputs[0]] = shape if node.operator == "Shape" else np.asarray(shape.prod())
             return

@@ -61,6 +61,12 @@ STATUSES = (
 """Uncorrectable memory errors, lost execution units and time-outs do not heal on the same chip."""
 
 _BY_CODE = {status.code: status for status in STATUSES}
+_LOG_LINES = {
+    "nrt_allocate_neuron_cores NeuronCore(s) not available": 9,
+    "Unable to determine Neuron Driver version": 13,
+}
+"""Lines of the run time's log that come without a code."""
+
 _NUMBER = re.compile(r"(?:status|error)(?: code)?\s*[:=]\s*(\d+)", re.IGNORECASE)
 _MEMORY = re.compile(r"NCC_EOOM\d+")
 _OPERATOR = re.compile(r"(NCC_EVRF\d+)")
@@ -105,8 +111,13 @@ def error_of_compiler(error: BaseException, what: str) -> TargetError:
 
 
 def _status(said: str) -> Status | None:
+    for phrase, code in _LOG_LINES.items():
+        if phrase in said:
+            return _BY_CODE[code]
     for status in sorted(STATUSES, key=lambda entry: -len(entry.name)):
-        if re.search(rf"\b(?:NRT_)?(?:FAIL_)?{status.name}\b", said):
+        # A short name alone may be any word; the run time writes NRT_ before it.
+        loose = rf"|\b{status.name}\b" if "_" in status.name else ""
+        if re.search(rf"\bNRT_(?:\w+_)?{status.name}\b{loose}", said):
             return status
     number = _NUMBER.search(said)
     return _BY_CODE.get(int(number[1])) if number else None
