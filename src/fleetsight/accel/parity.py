@@ -109,14 +109,14 @@ class GateResult:
     Attributes:
         gate: its name.
         used: how much of the limit was used up: up to 1 it held; infinite where nothing could be measured.
-        limit: the limit.
+        limit: the limit; None where it is told and decides nothing.
         figures: what was measured.
         reason: why it failed; empty when it did not.
     """
 
     gate: str
     used: float
-    limit: float
+    limit: float | None
     figures: Mapping[str, float]
     reason: str = ""
 
@@ -250,8 +250,11 @@ def compare(reference: Reference, session: Session, source: Source, gates: Gates
     )
 
 
-def gate_limits(source: Source, gates: Gates, precision: str) -> dict[str, float]:
+def gate_limits(source: Source, gates: Gates, precision: str) -> dict[str, float | None]:
     """The gates that count for a model, and their limits.
+
+    Where the truth is known, the task's metric decides, and how far single answers move is told; a model may move a box and
+    be as right as before. Where it is not known, agreement is all there is.
 
     Args:
         source: the model.
@@ -259,13 +262,13 @@ def gate_limits(source: Source, gates: Gates, precision: str) -> dict[str, float
         precision: of the compiled model.
 
     Returns:
-        limit by gate.
+        limit by gate; None for one that is told and decides nothing.
     """
-    limits = dict(LIMITS[source.answer])
+    limits: dict[str, float | None] = dict(LIMITS[source.answer])
     if "tensors" in limits:
         limits["tensors"] = TENSOR_LIMITS.get(precision, TENSOR_LIMITS["bf16"])
     if has_truth(source, gates):
-        limits["task"] = TASK_LIMIT
+        limits = dict.fromkeys(limits) | {"task": TASK_LIMIT}
     return limits | dict(gates.limits)
 
 
@@ -302,7 +305,7 @@ def task_metric(source: Source, answers: Sequence[Arrays], gates: Gates) -> floa
     return 100.0 * float(np.mean(scores)) if scores else 0.0
 
 
-def _measure(gate: str, reference: Reference, answers: list[Arrays], gates: Gates, limit: float) -> GateResult:
+def _measure(gate: str, reference: Reference, answers: list[Arrays], gates: Gates, limit: float | None) -> GateResult:
     source = reference.source
     if gate == "tensors":
         figures = _tensor_figures(reference.answers, answers)
@@ -323,7 +326,9 @@ def _measure(gate: str, reference: Reference, answers: list[Arrays], gates: Gate
     return _judged(gate, limit, figures, value=before - after, unit="points lost")
 
 
-def _judged(gate: str, limit: float, figures: Mapping[str, float], *, value: float, unit: str) -> GateResult:
+def _judged(gate: str, limit: float | None, figures: Mapping[str, float], *, value: float, unit: str) -> GateResult:
+    if limit is None:
+        return GateResult(gate, used=0.0, limit=None, figures=figures)
     # Written so that NaN fails.
     held = value <= limit
     used = math.inf if not np.isfinite(value) else max(value, 0.0) / limit if limit > 0 else 0.0 if held else math.inf
@@ -368,10 +373,10 @@ def _box_figures(source: Source, first: Sequence[Arrays], second: Sequence[Array
     return figures
 
 
-def _judge_boxes(gate: str, limit: float, figures: Mapping[str, float]) -> GateResult:
+def _judge_boxes(gate: str, limit: float | None, figures: Mapping[str, float]) -> GateResult:
     named = "shift_px" if gate == "boxes" else "score"
     chosen = {name: value for name, value in figures.items() if name.startswith((named, "boxes", "lost"))}
-    if figures["lost_share"] > 1.0 - SHARE_OF_BOXES:
+    if limit is not None and figures["lost_share"] > 1.0 - SHARE_OF_BOXES:
         reason = f"{figures['lost_share']:.1%} of {figures['boxes']:.0f} boxes are lost or new"
         used = figures["lost_share"] / (1.0 - SHARE_OF_BOXES)
         return GateResult(gate, used=used, limit=limit, figures=chosen, reason=reason)
