@@ -20,6 +20,7 @@ from fleetsight.errors import Error
 from fleetsight.vision.average_precision import average_precision
 from fleetsight.vision.box import iou
 from fleetsight.vision.detections import Detections
+from fleetsight.vision.letterbox import fit
 
 TENSOR_LIMITS = {"f32": 1e-3, "f16": 0.02, "bf16": 0.1, "int8": 0.25}
 """Largest relative error (norm of the difference by norm of the answer) where nothing is known of the answer. f32 targets
@@ -294,7 +295,7 @@ def task_metric(source: Source, answers: Sequence[Arrays], gates: Gates) -> floa
         right = [int(np.argmax(answers[index][0])) == label for index, label in known.items()]
         return 100.0 * float(np.mean(right))
     rows = gates.pictures.boxes
-    found = [_in_picture(source, answers[index], gates.pictures.images[index].shape) for index in rows]
+    found = [boxes_in_picture(source, answers[index], gates.pictures.images[index].shape) for index in rows]
     truth = list(rows.values())
     labels = sorted({int(label) for entry in truth for label in entry.labels})
     scores = [
@@ -399,10 +400,17 @@ def _pairs(wanted: Detections, found: Detections) -> list[tuple[int, int]]:
     return pairs
 
 
-def _in_picture(source: Source, outputs: Arrays, shape: tuple[int, ...]) -> Detections:
-    """Boxes in pixels of the picture, as truth has them."""
-    from fleetsight.vision.letterbox import fit
+def boxes_in_picture(source: Source, outputs: Arrays, shape: tuple[int, ...]) -> Detections:
+    """Boxes of a detector in pixels of the picture, as truth has them.
 
+    Args:
+        source: the detector.
+        outputs: of batch 1.
+        shape: of the picture, (h, w, 3).
+
+    Returns:
+        detections from `LISTED_SCORE` on.
+    """
     found = boxes_of(source, outputs, score_min=LISTED_SCORE)
     height, width = shape[:2]
     if source.card is not None:
