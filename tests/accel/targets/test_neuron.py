@@ -17,13 +17,6 @@ from tests.accel.tiny_models import TinyHead, save_detector
 from tests.contracts.compiled_contract import ComputingContract
 from tests.contracts.target_contract import Floats, TargetContract, batch_number
 
-# torch.jit and the sizes it traces: the stand-in's own way of keeping a network.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*Converting a tensor.*"),
-    pytest.mark.filterwarnings("ignore:.*tracer.*"),
-]
-
 
 @pytest.mark.usefixtures("standin", "with_device")
 class TestNeuron(TargetContract):

@@ -65,12 +65,6 @@ def test_bfloat16_is_close_where_it_is_offered(tmp_path: Path, monkeypatch: pyte
     np.testing.assert_array_equal(counts, right_counts)
 
 
-def test_the_reference_needs_no_compile() -> None:
-    with closing(torch.open_reference(questions())) as session:
-        assert session.inputs[0].shape == (None, 4)
-        np.testing.assert_allclose(session.run(*question(2, 3))[0], answer(*question(2, 3))[0], atol=1e-5)
-
-
 @pytest.mark.skipif(torch_package.cuda.is_available(), reason="there is a CUDA device here")
 def test_a_missing_cuda_device_is_told(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="finds no CUDA device"):

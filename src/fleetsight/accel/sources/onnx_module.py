@@ -1,7 +1,7 @@
 """An ONNX graph as a torch module: its nodes interpreted one by one.
 
 It gives every ONNX model an eager reference, and a way onto the targets that compile torch modules. Sizes are computed on
-the host (`onnx_host`), everything else in torch (`onnx_operators`); control flow and functions are refused by name.
+the host (`onnx_nodes.host`), everything else in torch (`onnx_nodes.operators`); control flow and functions are refused by name.
 """
 
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from fleetsight.accel.graph import Graph
 from fleetsight.accel.session import OTHER_TARGETS, TargetError, UnsupportedError
-from fleetsight.accel.sources.onnx_host import HOST_SIZE_MAX, Host, as_host, compute_on_host
-from fleetsight.accel.sources.onnx_operators import OPERATORS, SIZES
+from fleetsight.accel.sources.onnx_nodes.host import HOST_SIZE_MAX, Host, as_host, compute_on_host
+from fleetsight.accel.sources.onnx_nodes.operators import OPERATORS, SIZES
 
 _OWN = ("Constant", "Shape", "Size")
 """Operators done here."""

@@ -132,7 +132,8 @@ def compile(source: Source, options: Options, *, folder: Path) -> None:  # noqa:
         neuronx.lazy_load(script)
     elif flags["loading"] == "async":
         neuronx.async_load(script)
-    torch.jit.save(script, str(folder / MODEL_FILE))
+    with torch_target.quiet():
+        torch.jit.save(script, str(folder / MODEL_FILE))
     plan = SessionFile(
         target=NAME, precision=_precision(flags), inputs=graph.inputs, outputs=graph.outputs, settings=flags
     )
@@ -161,7 +162,8 @@ def load(
     torch, neuronx = import_module("torch"), _neuronx()
     cores = streams or 1
     try:
-        script = torch.jit.load(str(folder / MODEL_FILE))
+        with torch_target.quiet():
+            script = torch.jit.load(str(folder / MODEL_FILE))
         runner = script
         if plan.inputs[0].has_open_batch and cores > 1:
             parallel = getattr(neuronx, "DataParallel", None) or torch.neuron.DataParallel
@@ -361,7 +363,8 @@ def _trace(network: Any, example: tuple[Any, ...], flags: Mapping[str, str]) -> 
     if not device_files():
         told["cpu_backend"] = True
     try:
-        return _neuronx().trace(network, example, **told)
+        with torch_target.quiet():
+            return _neuronx().trace(network, example, **told)
     except (RuntimeError, ValueError) as error:
         raise error_of_compiler(error, f"{NAME} cannot compile the model") from error
 

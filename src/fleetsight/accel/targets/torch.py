@@ -72,6 +72,15 @@ def precisions() -> tuple[str, ...]:
     return ("f32", "bf16") if torch.ops.mkldnn._is_mkldnn_bf16_supported() else ("f32",)
 
 
+def devices() -> tuple[str, ...]:
+    """Values of the flag `device` that work here.
+
+    Returns:
+        names, "cpu" first.
+    """
+    return FLAGS["device"] if _torch().cuda.is_available() else ("cpu",)
+
+
 def compiler() -> str:
     """Name and version of the compiler, and the chips.
 
@@ -105,7 +114,7 @@ def compile(source: Source, options: Options, *, folder: Path) -> None:  # noqa:
     network = network_of(source, options.precision).to(device)
     example, dynamic = example_for(source, graph, device=device)
     try:
-        with torch.inference_mode(), _quiet():
+        with torch.inference_mode(), quiet():
             program = torch.export.export(network, example, dynamic_shapes=dynamic)
             if flags["mode"] == "aot":
                 torch._inductor.aoti_compile_and_package(program, package_path=str(folder / MODEL_FILE))
@@ -143,7 +152,7 @@ def load(folder: Path, *, streams: int | None = None, threads: int | None = None
     device, mode = _device(plan.settings["device"]), plan.settings["mode"]
     path = folder / MODEL_FILE
     try:
-        with _quiet():
+        with quiet():
             if mode == "aot":
                 package = import_module("torch._inductor.package")
                 run = package.load_package(str(path), num_runners=streams or IN_FLIGHT)
@@ -181,24 +190,6 @@ def open_model(model: PortableModel, *, precision: Precision = "auto", threads: 
     session = TorchSession(network, graph.inputs, graph.outputs, device=_device("cpu"), lanes=(None, threads))
     session.precision = wanted
     return session
-
-
-def open_reference(source: Source, *, batch: int | None = None) -> "TorchSession":
-    """The float32 eager answer that other targets are held against, without a compile.
-
-    Args:
-        source: the model.
-        batch: size of axis 0; None takes any where the graph leaves it open.
-
-    Returns:
-        an open session on the processor.
-
-    Raises:
-        TargetError: torch lacks an operator of a model of which only the graph is known.
-    """
-    graph = source.graph()
-    graph = graph.at_batch(batch) if batch is not None or graph.has_open_batch else graph
-    return TorchSession(network_of(source, "f32"), graph.inputs, graph.outputs, device=_device("cpu"))
 
 
 def check_cpp_compiler() -> str:
@@ -333,21 +324,6 @@ class TorchSession:
         return tensor
 
 
-def module_of(source: Source) -> Any:
-    """The torch module of a source; its graph interpreted where there is none.
-
-    Args:
-        source: the model.
-
-    Returns:
-        a module in eval mode, float32 on the processor.
-
-    Raises:
-        TargetError: only the graph is known and torch lacks one of its operators.
-    """
-    return interpreted(source.graph()) if source.module is None else source.module().eval()
-
-
 def network_of(source: Source, precision: str) -> Any:
     """The torch module of a source, as targets compile it.
 
@@ -361,7 +337,8 @@ def network_of(source: Source, precision: str) -> Any:
     Raises:
         TargetError: only the graph is known and torch lacks one of its operators.
     """
-    return wrapped(module_of(source), precision)
+    module = interpreted(source.graph()) if source.module is None else source.module().eval()
+    return wrapped(module, precision)
 
 
 def wrapped(module: Any, precision: str) -> Any:
@@ -441,8 +418,12 @@ def _device(name: str) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Torch's own deprecations are no news to a user."""
+def quiet() -> Iterator[None]:
+    """Torch's own deprecations are no news to a user.
+
+    Yields:
+        nothing; warnings are ignored inside the block.
+    """
     import warnings
 
     with warnings.catch_warnings():
