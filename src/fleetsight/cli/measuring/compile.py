@@ -56,12 +56,12 @@ def compile_command(
 ) -> None:
     """Compile a model for a chip, prove that it still answers the same, and sign it; a second time it is found at once."""
     from fleetsight.accel.compiling import check_licence, compile_int8, compile_model
-    from fleetsight.accel.parity import Gates
-    from fleetsight.accel.pictures import made_up_pictures, read_pictures
+    from fleetsight.accel.proving.parity import Gates
+    from fleetsight.accel.proving.pictures import made_up_pictures, read_pictures
     from fleetsight.accel.sources.reading import Asked, read_source
     from fleetsight.accel.targets.options import Options
     from fleetsight.accel.tuning import tune
-    from fleetsight.cli.artifacts import artifact_cache
+    from fleetsight.cli.measuring.artifacts import artifact_cache
 
     loaded = settings_file.load()
     asked = Asked(
@@ -81,7 +81,7 @@ def compile_command(
     gates = Gates(limits, read_pictures(data, limit=pictures) if data is not None else made_up_pictures())
     options = Options(precision=precision, batch=asked.batch, flags=flags, model_kind=source.model_kind)
     way = {"auto": tune, "int8": compile_int8}.get(precision, compile_model)
-    found = way(source, target, options, gates=gates, cache=cache)
+    found = way(source, target, options=options, gates=gates, cache=cache)
     if out is not None:
         found = replace(found, artifact=found.artifact.copy_to(out))
     if as_json:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from fleetsight.accel.portable import PortableModel
 from fleetsight.cli.main import app
-from tests.accel.proving import drawn
+from tests.accel.proved import drawn
 from tests.accel.tiny_models import TinyHead, detector_card, save_detector
 
 
