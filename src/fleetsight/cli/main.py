@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from fleetsight import settings as settings_file
 from fleetsight.cli.chaos import chaos_app
 from fleetsight.cli.cooler import cooler_app
+from fleetsight.cli.cost import cost_app
 from fleetsight.cli.device import device_app
 from fleetsight.cli.model import model_app
 from fleetsight.cli.replay import replay_app
@@ -96,6 +97,7 @@ app.add_typer(demo_app)
 app.add_typer(serve_app)
 app.add_typer(chaos_app)
 app.add_typer(replay_app)
+app.add_typer(cost_app)
 
 
 @app.callback()
