@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fleetsight.accel.answers import DETECTIONS_MAX
 from fleetsight.accel.choose import open_session
-from fleetsight.accel.detector import DETECTIONS_MAX, SESSIONS_MAX, Detector
+from fleetsight.accel.detector import SESSIONS_MAX, Detector
 from fleetsight.accel.graph import TensorSpec
 from fleetsight.accel.importing.importer import ImportOptions, import_onnx
 from fleetsight.accel.importing.labels import COCO

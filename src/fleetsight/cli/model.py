@@ -36,8 +36,9 @@ def import_model(
     as_json: JsonFlag = False,
 ) -> None:
     """Check an ONNX detector, try it out and keep it under a name."""
-    from fleetsight.accel.importing.importer import UNSTATED, ImportOptions, import_onnx
+    from fleetsight.accel.importing.importer import ImportOptions, import_onnx
     from fleetsight.accel.importing.labels import read_labels
+    from fleetsight.accel.licence import UNSTATED
 
     options = ImportOptions(
         name=name, decoder=known_decoder(decoder), labels=read_labels(labels), licence=licence, size_wh=size_wh(size)
