@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from fleetsight import settings as settings_file
 from fleetsight.cli.chaos import chaos_app
+from fleetsight.cli.compile import compile_app
 from fleetsight.cli.cooler import cooler_app
 from fleetsight.cli.cost import cost_app
 from fleetsight.cli.device import device_app
@@ -93,6 +94,7 @@ app.add_typer(device_app, name="device")
 app.add_typer(model_app, name="model")
 app.add_typer(sim_app, name="sim")
 app.add_typer(train_app, name="train")
+app.add_typer(compile_app)
 app.add_typer(demo_app)
 app.add_typer(serve_app)
 app.add_typer(chaos_app)
