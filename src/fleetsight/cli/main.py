@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from fleetsight import settings as settings_file
+from fleetsight.cli.bench import bench_app
 from fleetsight.cli.chaos import chaos_app
 from fleetsight.cli.compile import compile_app
 from fleetsight.cli.cooler import cooler_app
@@ -89,6 +90,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(bench_app, name="bench")
 app.add_typer(cooler_app, name="cooler")
 app.add_typer(device_app, name="device")
 app.add_typer(model_app, name="model")

@@ -84,7 +84,7 @@ def opened(request: Mapping[str, Any]) -> tuple[Subject, dict[str, Any]]:
 
     Args:
         request: "inputs" (a .npz of batches), "cores" (those this process may run on; empty: all), "threads", and either
-            "target", "folder" and "streams", or "eager" ("default" or "tuned") and "model".
+            "target", "folder" and "streams", or "eager" ("default" or "tuned") and "model" (fields of `Asked`, and "models_dir").
 
     Returns:
         what is measured, and an answer with "load_s", "warm_up_s", "memory_mb" and "setting".
@@ -213,11 +213,14 @@ def _open_compiled(request: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]
 
 
 def _open_eager(request: Mapping[str, Any], batches: tuple[Arrays, ...]) -> tuple[Session, dict[str, Any]]:
-    from fleetsight.accel.measure.baselines import Eager, EagerSession, tuned
+    from fleetsight.accel.measure.baselines import Eager, EagerSession, eager_module, tuned
     from fleetsight.accel.measure.hardware import this_machine
-    from fleetsight.accel.measure.models import eager_module
+    from fleetsight.accel.sources.reading import Asked
 
-    module = eager_module(request["model"])
+    raw = dict(request["model"])
+    models_dir = Path(raw.pop("models_dir"))
+    raw["size_wh"] = tuple(raw["size_wh"]) if raw["size_wh"] else None
+    module = eager_module(Asked(**raw), models_dir=models_dir)
     setting = Eager()
     if request["eager"] == "tuned":
         setting = tuned(module, batches[0], bf16=this_machine().has_bf16)
