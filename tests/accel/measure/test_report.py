@@ -34,8 +34,8 @@ def report(*rows: Measured, **changes: Any) -> Report:
     made = Report(
         model="tiny",
         hardware="2 cores of a chip",
-        rows=tuple(make_row(row, baselines, None) for row in rows),
-        baselines={kind: tuple(make_row(one, {}, None) for one in many) for kind, many in baselines.items()},
+        rows=tuple(make_row(row, baselines, priced=None) for row in rows),
+        baselines={kind: tuple(make_row(one, {}, priced=None) for one in many) for kind, many in baselines.items()},
         failed=(Failed("onnxruntime", "int8", 4, None, "no calibration"),),
         notes=(),
         priced=None,
@@ -48,7 +48,7 @@ def report(*rows: Measured, **changes: Any) -> Report:
 def test_one_picture_at_a_time_is_compared_by_its_time() -> None:
     one = measured([400.0, 400.0, 400.0], [10.0, 20.0, 10.0])
     alone = measured([1.0, 1.0, 1.0], [100.0, 400.0, 80.0])
-    row = make_row(one, {"default": eager(alone), "tuned": eager(measured([1, 1, 1], [50.0, 60.0, 50.0]))}, None)
+    row = make_row(one, {"default": eager(alone), "tuned": eager(measured([1, 1, 1], [50.0, 60.0, 50.0]))}, priced=None)
     assert row.waits
     assert row.ratio_default_eager == 10.0  # of 10, 20 and 8: within a round, not of the medians (100 / 10 is chance)
     assert row.ratio_tuned_eager == 5.0
@@ -57,27 +57,27 @@ def test_one_picture_at_a_time_is_compared_by_its_time() -> None:
 def test_throughput_is_compared_with_the_best_batch_of_eager() -> None:
     many = measured([100.0, 120.0], [10.0, 10.0], batch=4, streams=2)
     tuned = eager(measured([5.0, 5.0], [1.0, 1.0]), measured([20.0, 30.0], [1.0, 1.0], batch=8))
-    row = make_row(many, {"tuned": tuned}, None)
+    row = make_row(many, {"tuned": tuned}, priced=None)
     assert row.ratio_tuned_eager == pytest.approx((5.0 + 4.0) / 2)
     assert row.ratio_default_eager is None
     assert row.spread == pytest.approx(20.0 / 110.0)
 
 
 def test_what_was_not_compared_has_no_ratio() -> None:
-    assert make_row(measured([1.0], [1.0]), {}, None).ratio_tuned_eager is None
+    assert make_row(measured([1.0], [1.0]), {}, priced=None).ratio_tuned_eager is None
     only_batches = {"tuned": eager(measured([1.0], [1.0], batch=4))}
-    assert make_row(measured([1.0], [1.0]), only_batches, None).ratio_tuned_eager is None
+    assert make_row(measured([1.0], [1.0]), only_batches, priced=None).ratio_tuned_eager is None
 
 
 def test_a_million_pictures_are_priced_at_the_measured_rate_and_utilisation() -> None:
     priced = Priced("c7i.xlarge", 0.1785, 0.5, "2026-08-21")
-    row = make_row(measured([100.0], [10.0]), {}, priced)
+    row = make_row(measured([100.0], [10.0]), {}, priced=priced)
     assert row.usd_per_million == pytest.approx(0.1785 / 3600 / 50 * 1e6)
 
 
 def test_nothing_measured_is_no_row() -> None:
     with pytest.raises(MeasureError):
-        make_row(measured([], []), {}, None)
+        make_row(measured([], []), {}, priced=None)
 
 
 def test_json_holds_what_scripts_rely_on() -> None:

@@ -156,8 +156,8 @@ def bench_model(
     return Report(
         model=source.name,
         hardware=str(hardware),
-        rows=tuple(make_row(one, turns, priced) for one, turns in rows),
-        baselines={kind: tuple(make_row(one, {}, priced) for one in many) for kind, many in eager.items()},
+        rows=tuple(make_row(one, turns, priced=priced) for one, turns in rows),
+        baselines={kind: tuple(make_row(one, {}, priced=priced) for one in many) for kind, many in eager.items()},
         failed=tuple(failed + lost),
         notes=_notes(source, gates, hardware),
         priced=priced,

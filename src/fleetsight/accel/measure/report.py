@@ -181,7 +181,7 @@ class Measured:
     scenarios: Mapping[str, Any] = field(default_factory=dict)
 
 
-def make_row(one: Measured, eager: Mapping[str, Sequence[Measured]], priced: Priced | None) -> Row:
+def make_row(one: Measured, eager: Mapping[str, Sequence[Measured]], *, priced: Priced | None) -> Row:
     """Turn measurements into a row.
 
     Args:

@@ -6,8 +6,8 @@ import typer
 from typer.testing import CliRunner
 
 from fleetsight.accel.measure.flow import Way
-from fleetsight.cli.bench import counts, price_of, split, stream_counts, ways_of
 from fleetsight.cli.main import app
+from fleetsight.cli.measuring.bench import counts, price_of, split, stream_counts, ways_of
 from tests.accel.tiny_models import save_detector
 
 RUNNER = CliRunner()
