@@ -83,7 +83,7 @@ def opened(request: Mapping[str, Any]) -> tuple[Subject, dict[str, Any]]:
     """Open what is to be measured, and warm it up.
 
     Args:
-        request: "inputs" (a .npz of batches), "cores" (those this process may run on; empty: all), "threads", and either
+        request: "inputs" (a .npz of batches), "cores" (those this process may run on; empty: all), and either
             "target", "folder" and "streams", or "eager" ("default" or "tuned") and "model" (fields of `Asked`, and "models_dir").
 
     Returns:
@@ -206,10 +206,9 @@ def _open_compiled(request: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]
     from fleetsight.accel.choose import target_module
 
     module = target_module(request["target"])
-    session: Session = module.load(
-        Path(request["folder"]), streams=request.get("streams"), threads=request.get("threads")
-    )
-    return session, {"streams": request.get("streams"), "threads": request.get("threads")}
+    streams = request.get("streams")
+    session: Session = module.load(Path(request["folder"]), streams=streams)
+    return session, {"streams": streams}
 
 
 def _open_eager(request: Mapping[str, Any], batches: tuple[Arrays, ...]) -> tuple[Session, dict[str, Any]]:

@@ -65,17 +65,25 @@ class Way:
         precision: arithmetic inside.
         batch: pictures in a batch, >= 1.
         streams: requests side by side; None: the target's own choice.
+        cores: processors it may run on; empty: all.
     """
 
     target: str
     precision: str
     batch: int = 1
     streams: int | None = 1
+    cores: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
         """A name that no other way has."""
-        return f"{self.target} {self.precision} b{self.batch} s{self.streams}"
+        pinned = f" on {','.join(map(str, self.cores))}" if self.cores else ""
+        return f"{self.target} {self.precision} b{self.batch} s{self.streams}{pinned}"
+
+    @property
+    def compiled(self) -> "Way":
+        """What is compiled for it; streams and cores share it."""
+        return replace(self, streams=None, cores=())
 
 
 @dataclass(frozen=True)
@@ -91,8 +99,6 @@ class Plan:
         eager: kinds of eager baselines; empty: none, and no ratios.
         scenarios: also measure MLPerf's scenarios and the fleet's for each row.
         bound_ms: of the scenario Server.
-        cores: processors that children may run on; empty: all.
-        threads: most threads of a compiled model; None: all.
     """
 
     asked: Asked
@@ -103,8 +109,6 @@ class Plan:
     eager: tuple[str, ...] = (EAGER_DEFAULT, EAGER_TUNED)
     scenarios: bool = False
     bound_ms: float = 100.0
-    cores: tuple[int, ...] = ()
-    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -186,11 +190,11 @@ class _Desk:
             write_batches(self._inputs(batch), batches_of(inputs, batch))
         done: dict[Way, Ready | Error] = {}
         for way in self.plan.ways:
-            key = replace(way, streams=None)
+            key = way.compiled
             if key not in done:
                 self.tell(f"compiling {way.target} {way.precision}, batch {way.batch}")
                 done[key] = self._compile(way)
-        found = {way: done[replace(way, streams=None)] for way in self.plan.ways}
+        found = {way: done[way.compiled] for way in self.plan.ways}
         good = {way: one for way, one in found.items() if isinstance(one, Ready)}
         bad = [_failed(way, one) for way, one in found.items() if isinstance(one, Error)]
         return good, bad
@@ -265,7 +269,7 @@ class _Desk:
                 "target": way.target,
                 "folder": str(one.folder),
                 "streams": way.streams,
-                "threads": self.plan.threads,
+                "cores": list(way.cores),
             }
             for way, one in group.items()
         }
@@ -287,7 +291,16 @@ class _Desk:
             if isinstance(result, Turns):
                 one = group[way]
                 good.append(
-                    Measured(way.target, way.batch, way.streams, result, one.verdict, one.detail, more.get(name, {}))
+                    Measured(
+                        way.target,
+                        way.batch,
+                        way.streams,
+                        result,
+                        cores=way.cores,
+                        parity=one.verdict,
+                        parity_detail=one.detail,
+                        scenarios=more.get(name, {}),
+                    )
                 )
             elif isinstance(result, ChildError):
                 bad.append(_failed(way, result))
@@ -308,7 +321,7 @@ class _Desk:
             return {"failed": str(error)}
 
     def _request(self, batch: int) -> dict[str, Any]:
-        return {"inputs": str(self._inputs(batch)), "cores": list(self.plan.cores)}
+        return {"inputs": str(self._inputs(batch))}
 
     def _inputs(self, batch: int) -> Path:
         return self.folder / f"inputs-{batch}.npz"

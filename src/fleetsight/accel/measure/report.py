@@ -36,6 +36,7 @@ class Row:
         precision: arithmetic inside.
         batch: pictures in a batch.
         streams: requests side by side; None: the target's own choice.
+        cores: processors it was held to; empty: all.
         p50_ms: median time of one batch alone.
         p90_ms: nine of ten are at most this.
         p99_ms: 99 of a hundred are at most this.
@@ -56,6 +57,7 @@ class Row:
     precision: str
     batch: int
     streams: int | None
+    cores: tuple[int, ...]
     p50_ms: float
     p90_ms: float
     p99_ms: float
@@ -167,6 +169,7 @@ class Measured:
         batch: pictures in a batch.
         streams: requests side by side.
         turns: its rounds.
+        cores: processors it was held to; empty: all.
         parity: None for eager code.
         parity_detail: figures of the gates.
         scenarios: asked for beside the rounds.
@@ -176,6 +179,7 @@ class Measured:
     batch: int
     streams: int | None
     turns: Turns
+    cores: tuple[int, ...] = ()
     parity: Literal["pass", "fail"] | None = None
     parity_detail: Mapping[str, Any] = field(default_factory=dict)
     scenarios: Mapping[str, Any] = field(default_factory=dict)
@@ -206,6 +210,7 @@ def make_row(one: Measured, eager: Mapping[str, Sequence[Measured]], *, priced: 
         precision=str(turns.ready["precision"]),
         batch=one.batch,
         streams=one.streams,
+        cores=one.cores,
         p50_ms=turns.middle("latency", "p50_ms"),
         p90_ms=turns.middle("latency", "p90_ms"),
         p99_ms=turns.middle("latency", "p99_ms"),
@@ -290,7 +295,7 @@ def _cells(row: Row) -> list[str]:
     return [
         row.precision,
         str(row.batch),
-        _count(row.streams),
+        _count(row.streams) + _pinned(row),
         f"{row.p50_ms:.1f}",
         f"{row.p99_ms:.1f}",
         f"{row.images_per_s:.1f}",
@@ -305,6 +310,10 @@ def _cells(row: Row) -> list[str]:
 
 def _count(streams: int | None) -> str:
     return "auto" if streams is None else str(streams)
+
+
+def _pinned(row: Row) -> str:
+    return f" on {len(row.cores)} core{'s' if len(row.cores) > 1 else ''}" if row.cores else ""
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
@@ -325,7 +334,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
     named = [*eager, *((row.target, row) for row in report.rows)]
     if not named:
         return []
-    labels = [f"{name} {row.precision} b{row.batch} s{_count(row.streams)}" for name, row in named]
+    labels = [f"{name} {row.precision} b{row.batch} s{_count(row.streams)}{_pinned(row)}" for name, row in named]
     rows = [row for _, row in named]
     figure = Figure(figsize=(13, 1.6 + 0.32 * len(rows)), layout="constrained")
     speed, waiting, ratio = figure.subplots(1, 3, sharey=True)
