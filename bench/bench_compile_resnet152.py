@@ -7,8 +7,7 @@ the fastest of channels-last memory and bfloat16 autocast where the chip has it.
 import tempfile
 from pathlib import Path
 
-from compile_figures import PICTURES, Goal, best, length, measure, offered, parity_of, photographs, resnet_folder, table
-from record import record
+from compile_figures import PICTURES, Goal, best, finish, length, measure, offered, photographs, resnet_folder
 
 from fleetsight.accel.measure.flow import Way
 
@@ -18,27 +17,14 @@ def main() -> None:
     run = length(rounds=7, seconds=4.0)
     ways = tuple(Way("openvino", precision) for precision in offered("f32", "bf16", "int8"))
     with tempfile.TemporaryDirectory() as root:
-        report = measure(
-            resnet_folder(Path(root), (3, 8, 36, 3)), ways, photographs(4 if run.is_smoke else PICTURES), run
-        )
+        pictures = photographs(4 if run.is_smoke else PICTURES)
+        report = measure(resnet_folder(Path(root), (3, 8, 36, 3)), ways, pictures=pictures, run=run)
     fastest = best(report.rows)
     goals = [
         Goal("times as fast as default eager, batch 1", 12.0, fastest.ratio_default_eager if fastest else None),
         Goal("times as fast as tuned eager, batch 1", 5.0, fastest.ratio_tuned_eager if fastest else None),
     ]
-    result = {
-        "table": table(report),
-        "goals": [goal.as_json() for goal in goals],
-        "parity": parity_of(report),
-        "notes": list(report.notes),
-        "chip": report.hardware,
-        "n": run.rounds,
-        "command": "python bench/bench_compile_resnet152.py",
-    }
-    if run.is_smoke:
-        print(result)
-    else:
-        record("compile_resnet152", result)
+    finish("compile_resnet152", [report], goals=goals, run=run, more={})
 
 
 if __name__ == "__main__":

@@ -5,12 +5,10 @@ architecture decides the speed. Every way takes turns with the others in process
 """
 
 import os
-import statistics
 import tempfile
 from pathlib import Path
 
-from compile_figures import PICTURES, Goal, best, length, measure, offered, parity_of, photographs, resnet_folder, table
-from record import record
+from compile_figures import PICTURES, Goal, best, finish, length, measure, offered, photographs, resnet_folder
 
 from fleetsight.accel.measure.flow import Way
 
@@ -28,9 +26,8 @@ def main() -> None:
     ]
     ways += [Way("openvino", "int8", batch, None, cores=(cores[0],)) for batch in batches]
     with tempfile.TemporaryDirectory() as root:
-        report = measure(
-            resnet_folder(Path(root), (3, 4, 6, 3)), tuple(ways), photographs(4 if run.is_smoke else PICTURES), run
-        )
+        pictures = photographs(4 if run.is_smoke else PICTURES)
+        report = measure(resnet_folder(Path(root), (3, 4, 6, 3)), tuple(ways), pictures=pictures, run=run)
     both, one = (best(report.rows, precision="int8", cores=held) for held in ((), (cores[0],)))
     scaling = both.images_per_s / one.images_per_s if both and one else None
     goals = [
@@ -38,22 +35,7 @@ def main() -> None:
         Goal("int8 img/s, one core pinned", 250.0, one.images_per_s if one else None),
         Goal("both cores over one core", 1.8, scaling, needs_amx=False),
     ]
-    spread = statistics.median(row.spread for row in report.rows)
-    result = {
-        "table": table(report),
-        "goals": [goal.as_json() for goal in goals],
-        "mlperf_per_core": MLPERF_PER_CORE,
-        "parity": parity_of(report),
-        "notes": list(report.notes),
-        "chip": report.hardware,
-        "spread": spread,
-        "n": run.rounds,
-        "command": "python bench/bench_compile_resnet50.py",
-    }
-    if run.is_smoke:
-        print(result)
-    else:
-        record("compile_resnet50", result)
+    finish("compile_resnet50", [report], goals=goals, run=run, more={"mlperf_per_core": MLPERF_PER_CORE})
 
 
 if __name__ == "__main__":

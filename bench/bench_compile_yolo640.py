@@ -6,15 +6,13 @@ model finds in real clips and photographs stands for the truth, so its loss is d
 people's labels. Eager code interprets the models' graphs in torch: their authors' modules are not at hand.
 """
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from compile_figures import SHARED, Goal, best, digest_of_names, length, measure, offered, parity_of, photographs, table
-from record import record
+from compile_figures import SHARED, Goal, best, digest_of_names, finish, length, measure, offered, photographs
 
 from fleetsight.accel.answers import boxes_of
 from fleetsight.accel.bundled import bundled_model
@@ -51,7 +49,7 @@ def yolox_at_640(root: Path) -> Path:
     return PortableModel.save(root / "yolox-nano-640", model.onnx, card=model.card).folder
 
 
-def found_by_float32(folder: Path, images: tuple[Image, ...], names: str) -> Pictures:
+def found_by_float32(folder: Path, images: tuple[Image, ...], *, names: str) -> Pictures:
     """Pictures whose truth is what the float32 model finds in them."""
     bare = Pictures(len(images), lambda: images, True, names, digest_of_names(names))
     source = portable_source(PortableModel.load(folder))
@@ -132,29 +130,17 @@ def main() -> None:
         root = Path(text)
         yolox = yolox_at_640(root)
         origin = "frames of two real clips and photographs; truth is what float32 finds"
-        public = found_by_float32(yolox, real_pictures(is_smoke=run.is_smoke), origin)
-        first = measure(yolox, ways, public, run)
-        second = measure(bundled_model("cooler-detector").folder, ways, rendered_pictures(is_smoke=run.is_smoke), run)
+        public = found_by_float32(yolox, real_pictures(is_smoke=run.is_smoke), names=origin)
+        first = measure(yolox, ways, pictures=public, run=run)
+        rendered = rendered_pictures(is_smoke=run.is_smoke)
+        second = measure(bundled_model("cooler-detector").folder, ways, pictures=rendered, run=run)
     fastest = best(tuple(row for row in second.rows if row.parity == "pass"))
     goals = [
         *goals_of(first),
         *goals_of(second),
         Goal("cooler-detector: frames/s at the size it is used", 120.0, fastest.images_per_s if fastest else None),
     ]
-    result = {
-        "table": table(first, second),
-        "goals": [goal.as_json() for goal in goals],
-        "parity": parity_of(first, second),
-        "notes": [f"{report.model}: {note}" for report in (first, second) for note in report.notes],
-        "chip": first.hardware,
-        "cores": len(os.sched_getaffinity(0)),
-        "n": run.rounds,
-        "command": "python bench/bench_compile_yolo640.py",
-    }
-    if run.is_smoke:
-        print(result)
-    else:
-        record("compile_yolo640", result)
+    finish("compile_yolo640", [first, second], goals=goals, run=run, more={})
 
 
 if __name__ == "__main__":

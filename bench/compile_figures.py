@@ -1,7 +1,7 @@
 """What the benches of compiled models share: models at full size, the run itself, and goals beside what was measured.
 
-Goals are those for two cores with AMX. On another processor the same figures are recorded and a goal that needs AMX says so
-instead of being met or missed.
+Goals are those for two cores with AMX. On another processor the same figures are recorded, and a goal that is not reached there
+says that it needs AMX instead of being missed.
 """
 
 import argparse
@@ -10,11 +10,13 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from record import record
 
 from fleetsight.accel.artifacts.cache import ArtifactCache
 from fleetsight.accel.measure.flow import Plan, Way, bench_model
@@ -61,15 +63,15 @@ class Goal:
     measured: float | None
     needs_amx: bool = True
 
-    def as_json(self) -> dict[str, Any]:
-        """The goal as it goes into the results."""
-        if self.needs_amx and not this_machine().has_amx:
-            verdict = "not comparable: no AMX"
-        elif self.measured is None:
+    def as_row(self) -> list[str]:
+        """The goal as a row of the results."""
+        if self.measured is None:
             verdict = "not measured"
+        elif self.measured >= self.wanted:
+            verdict = "met"
         else:
-            verdict = "met" if self.measured >= self.wanted else "missed"
-        return {"figure": self.figure, "wanted": self.wanted, "measured": self.measured, "verdict": verdict}
+            verdict = "not comparable: no AMX" if self.needs_amx and not this_machine().has_amx else "missed"
+        return [self.figure, f"{self.wanted:g}", "" if self.measured is None else f"{self.measured:.4g}", verdict]
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def digest_of_names(*names: str) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
-def measure(model: Path | str, ways: tuple[Way, ...], pictures: Pictures, run: Length, **limits: float) -> Report:
+def measure(model: Path | str, ways: tuple[Way, ...], *, pictures: Pictures, run: Length) -> Report:
     """Bench one model, with an artifact cache that lives as long.
 
     Args:
@@ -130,14 +132,13 @@ def measure(model: Path | str, ways: tuple[Way, ...], pictures: Pictures, run: L
         ways: how to run it.
         pictures: to calibrate and to prove on.
         run: how long.
-        **limits: of gates, by name.
     """
     prices = Prices.load()
     priced = Priced(PRICED_AS, prices.on_demand(PRICED_AS), 1.0, prices.dated.isoformat())
     with tempfile.TemporaryDirectory(prefix="bench-artifacts-") as folder:
         cache = ArtifactCache(Path(folder), Ed25519PrivateKey.generate())
         plan = Plan(Asked(str(model)), Path(folder) / "models", ways, rounds=run.rounds, seconds=run.seconds)
-        report = bench_model(plan, Gates(limits, pictures), cache=cache, priced=priced, tell=_tell)
+        report = bench_model(plan, Gates(pictures=pictures), cache=cache, priced=priced, tell=_tell)
     for failed in report.failed:
         _tell(f"failed: {failed.target} {failed.precision}: {failed.reason}")
     return report
@@ -173,6 +174,33 @@ def table(*reports: Report) -> dict[str, Any]:
 def parity_of(*reports: Report) -> dict[str, Any]:
     """What the gates measured, by model and way: accuracy beside speed."""
     return {f"{report.model}: {_way(row)}": dict(row.parity_detail) for report in reports for row in report.rows}
+
+
+def finish(name: str, reports: Sequence[Report], *, goals: Sequence[Goal], run: Length, more: dict[str, Any]) -> None:
+    """Record what was measured; a smoke run prints it instead.
+
+    Args:
+        name: of the results.
+        reports: with all rows.
+        goals: what was promised.
+        run: how long it ran.
+        more: what else belongs to the results.
+    """
+    result = {
+        "table": table(*reports),
+        "goals": {"columns": ["figure", "wanted", "measured", "verdict"], "rows": [goal.as_row() for goal in goals]},
+        "parity": parity_of(*reports),
+        "notes": [f"{report.model}: {note}" for report in reports for note in report.notes],
+        "chip": reports[0].hardware,
+        "software": dict(reports[0].versions),
+        "n": run.rounds,
+        "command": f"python bench/bench_{name}.py",
+        **more,
+    }
+    if run.is_smoke:
+        print(json.dumps(result, indent=1))
+    else:
+        record(name, result)
 
 
 def _way(row: Row) -> str:
