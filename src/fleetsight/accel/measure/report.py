@@ -270,7 +270,7 @@ def table_of(report: Report) -> "Table":
     for row in report.rows:
         table.add_row(row.target, *_cells(row))
     for one in report.failed:
-        table.add_row(one.target, one.precision, str(one.batch), _count(one.streams), *[""] * 7, "failed", "")
+        table.add_row(one.target, one.precision, str(one.batch), _count(one.streams), *[""] * 8, "failed", "")
     return table
 
 
@@ -286,6 +286,7 @@ _HEADS: tuple[tuple[str, Literal["left", "right"]], ...] = (
     ("x eager", "right"),
     ("x tuned", "right"),
     ("MB", "right"),
+    ("load s", "right"),
     ("parity", "left"),
     ("$/million", "right"),
 )
@@ -303,6 +304,7 @@ def _cells(row: Row) -> list[str]:
         "" if row.ratio_default_eager is None else f"{row.ratio_default_eager:.2f}",
         "" if row.ratio_tuned_eager is None else f"{row.ratio_tuned_eager:.2f}",
         f"{row.memory_mb:.0f}",
+        f"{row.load_s:.1f}",
         row.parity or "",
         "" if row.usd_per_million is None else f"{row.usd_per_million:.3f}",
     ]
@@ -343,9 +345,11 @@ def draw(report: Report, folder: Path) -> list[Path]:
     speed.barh(places, [row.images_per_s for row in rows], color=colours)
     speed.set(xlabel="images a second", yticks=list(places), yticklabels=labels)
     speed.invert_yaxis()
-    waiting.barh(places, [row.p99_ms for row in rows], color="#dddddd", label="p99")
-    waiting.barh(places, [row.p50_ms for row in rows], color=colours, label="p50")
-    waiting.set(xlabel="ms of one batch: p50, p99 pale", xscale="log")
+    # Lines and no bars: on a logarithmic axis the length of a bar says nothing.
+    waiting.hlines(places, [row.p50_ms for row in rows], [row.p99_ms for row in rows], colors=colours)
+    waiting.scatter([row.p50_ms for row in rows], places, color=colours, zorder=2)
+    waiting.set(xlabel="ms of one batch, p50 to p99", xscale="log")
+    waiting.grid(axis="x", which="both", color="#eeeeee")
     ratio.barh(places, [row.ratio_tuned_eager or 0.0 for row in rows], color=colours)
     ratio.axvline(1.0, color="black", linewidth=0.8)
     ratio.set(xlabel="times as fast as tuned eager")
