@@ -206,9 +206,10 @@ def _open_compiled(request: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]
     from fleetsight.accel.choose import target_module
 
     module = target_module(request["target"])
-    streams = request.get("streams")
-    session: Session = module.load(Path(request["folder"]), streams=streams)
-    return session, {"streams": streams}
+    # Some run times count the machine's processors and not those they may use.
+    setting = {"streams": request.get("streams"), "threads": len(request.get("cores") or ()) or None}
+    session: Session = module.load(Path(request["folder"]), **setting)
+    return session, setting
 
 
 def _open_eager(request: Mapping[str, Any], batches: tuple[Arrays, ...]) -> tuple[Session, dict[str, Any]]:
