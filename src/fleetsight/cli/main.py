@@ -22,6 +22,7 @@ from fleetsight.cli.cooler import cooler_app
 from fleetsight.cli.device import device_app
 from fleetsight.cli.measuring.bench import bench_app
 from fleetsight.cli.measuring.cost import cost_app
+from fleetsight.cli.measuring.doctor import doctor_app
 from fleetsight.cli.model import model_app
 from fleetsight.cli.replay import replay_app
 from fleetsight.cli.serve import serve_app
@@ -98,6 +99,7 @@ app.add_typer(sim_app, name="sim")
 app.add_typer(train_app, name="train")
 app.add_typer(compile_app)
 app.add_typer(demo_app)
+app.add_typer(doctor_app)
 app.add_typer(serve_app)
 app.add_typer(chaos_app)
 app.add_typer(replay_app)

@@ -1,7 +1,7 @@
 """An ONNX graph as a torch module: its nodes interpreted one by one.
 
 It gives every ONNX model an eager reference, and a way onto the targets that compile torch modules. Sizes are computed on
-the host (`onnx_host`), everything else in torch (`onnx_operators`); control flow and functions are refused by name.
+the host (`onnx_nodes.host`), everything else in torch (`onnx_nodes.operators`); control flow and functions are refused by name.
 """
 
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from fleetsight.accel.graph import Graph
 from fleetsight.accel.session import OTHER_TARGETS, TargetError, UnsupportedError
-from fleetsight.accel.sources.onnx_host import HOST_SIZE_MAX, Host, as_host, compute_on_host
-from fleetsight.accel.sources.onnx_operators import OPERATORS, SIZES
+from fleetsight.accel.sources.onnx_nodes.host import HOST_SIZE_MAX, Host, as_host, compute_on_host
+from fleetsight.accel.sources.onnx_nodes.operators import OPERATORS, SIZES
 
 _OWN = ("Constant", "Shape", "Size")
 """Operators done here."""
@@ -86,7 +86,9 @@ class OnnxModule(nn.Module):
 
     def _run(self, node: _Node, tensors: dict[str, Tensor], hosts: dict[str, Host], *, device: torch.device) -> None:
         if node.operator in {"Shape", "Size"}:
-            sides = list(self._tensor(node.inputs[0], tensors, hosts, device=device).shape)
+            whole: Any = self._tensor(node.inputs[0], tensors, hosts, device=device).shape
+            # Plain numbers also under torch.jit.trace, whose sizes are tensors.
+            sides: list[Any] = [int(side) if isinstance(side, Tensor) else side for side in whole]
             shape = as_host(sides[node.attributes.get("start", 0) : node.attributes.get("end")])
             hosts[node.outputs[0]] = shape if node.operator == "Shape" else np.asarray(shape.prod())
             return

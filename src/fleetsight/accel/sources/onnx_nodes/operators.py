@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from fleetsight.accel.session import OTHER_TARGETS, UnsupportedError
-from fleetsight.accel.sources.onnx_convolution import CONVOLUTION, resize
-from fleetsight.accel.sources.onnx_host import Attributes
+from fleetsight.accel.sources.onnx_nodes.convolution import CONVOLUTION, resize
+from fleetsight.accel.sources.onnx_nodes.host import Attributes
 
 Sizes: TypeAlias = list[int]
 

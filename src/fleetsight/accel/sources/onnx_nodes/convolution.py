@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fleetsight.accel.session import OTHER_TARGETS, UnsupportedError
-from fleetsight.accel.sources.onnx_host import Attributes
+from fleetsight.accel.sources.onnx_nodes.host import Attributes
 
 _CONVOLVE: dict[int, Callable[..., Tensor]] = {3: functional.conv1d, 4: functional.conv2d, 5: functional.conv3d}
 _TRANSPOSED: dict[int, Callable[..., Tensor]] = {
