@@ -247,12 +247,12 @@ def key_of(source: Source, target: str, options: Options, gates: Gates) -> str:
     Raises:
         TargetError: there is no such target, or its compiler is missing.
     """
-    module = target_module(target)
-    reason = module.probe()
-    if reason is not None:
+    try:
+        compiler = target_module(target).compiler()
+    except ImportError as error:
         raise TargetError(
-            f"target {target!r} cannot compile here: {reason}", hint="fleetsight doctor shows what works here"
-        )
+            f"target {target!r} cannot compile here: {error}", hint="fleetsight doctor shows what works here"
+        ) from error
     return artifact_key(
         {
             "format": KEY_FORMAT,
@@ -262,7 +262,7 @@ def key_of(source: Source, target: str, options: Options, gates: Gates) -> str:
             "licence": source.licence,
             "card": None if source.card is None else card_fields(source.card),
             "target": target,
-            "compiler": module.compiler(),
+            "compiler": compiler,
             "chip": chip(),
             "precision": options.precision,
             "batch": options.batch,

@@ -20,6 +20,7 @@ from fleetsight.errors import Error
 from fleetsight.vision.average_precision import average_precision
 from fleetsight.vision.box import iou
 from fleetsight.vision.detections import Detections
+from fleetsight.vision.letterbox import fit
 
 TENSOR_LIMITS = {"f32": 1e-3, "f16": 0.02, "bf16": 0.1, "int8": 0.25}
 """Largest relative error (norm of the difference by norm of the answer) where nothing is known of the answer. f32 targets
@@ -109,14 +110,14 @@ class GateResult:
     Attributes:
         gate: its name.
         used: how much of the limit was used up: up to 1 it held; infinite where nothing could be measured.
-        limit: the limit.
+        limit: the limit; None where it is told and decides nothing.
         figures: what was measured.
         reason: why it failed; empty when it did not.
     """
 
     gate: str
     used: float
-    limit: float
+    limit: float | None
     figures: Mapping[str, float]
     reason: str = ""
 
@@ -250,8 +251,11 @@ def compare(reference: Reference, session: Session, source: Source, gates: Gates
     )
 
 
-def gate_limits(source: Source, gates: Gates, precision: str) -> dict[str, float]:
+def gate_limits(source: Source, gates: Gates, precision: str) -> dict[str, float | None]:
     """The gates that count for a model, and their limits.
+
+    Where the truth is known, the task's metric decides, and how far single answers move is told; a model may move a box and
+    be as right as before. Where it is not known, agreement is all there is.
 
     Args:
         source: the model.
@@ -259,13 +263,13 @@ def gate_limits(source: Source, gates: Gates, precision: str) -> dict[str, float
         precision: of the compiled model.
 
     Returns:
-        limit by gate.
+        limit by gate; None for one that is told and decides nothing.
     """
-    limits = dict(LIMITS[source.answer])
+    limits: dict[str, float | None] = dict(LIMITS[source.answer])
     if "tensors" in limits:
         limits["tensors"] = TENSOR_LIMITS.get(precision, TENSOR_LIMITS["bf16"])
     if has_truth(source, gates):
-        limits["task"] = TASK_LIMIT
+        limits = dict.fromkeys(limits) | {"task": TASK_LIMIT}
     return limits | dict(gates.limits)
 
 
@@ -291,7 +295,7 @@ def task_metric(source: Source, answers: Sequence[Arrays], gates: Gates) -> floa
         right = [int(np.argmax(answers[index][0])) == label for index, label in known.items()]
         return 100.0 * float(np.mean(right))
     rows = gates.pictures.boxes
-    found = [_in_picture(source, answers[index], gates.pictures.images[index].shape) for index in rows]
+    found = [boxes_in_picture(source, answers[index], gates.pictures.images[index].shape) for index in rows]
     truth = list(rows.values())
     labels = sorted({int(label) for entry in truth for label in entry.labels})
     scores = [
@@ -302,7 +306,7 @@ def task_metric(source: Source, answers: Sequence[Arrays], gates: Gates) -> floa
     return 100.0 * float(np.mean(scores)) if scores else 0.0
 
 
-def _measure(gate: str, reference: Reference, answers: list[Arrays], gates: Gates, limit: float) -> GateResult:
+def _measure(gate: str, reference: Reference, answers: list[Arrays], gates: Gates, limit: float | None) -> GateResult:
     source = reference.source
     if gate == "tensors":
         figures = _tensor_figures(reference.answers, answers)
@@ -323,7 +327,9 @@ def _measure(gate: str, reference: Reference, answers: list[Arrays], gates: Gate
     return _judged(gate, limit, figures, value=before - after, unit="points lost")
 
 
-def _judged(gate: str, limit: float, figures: Mapping[str, float], *, value: float, unit: str) -> GateResult:
+def _judged(gate: str, limit: float | None, figures: Mapping[str, float], *, value: float, unit: str) -> GateResult:
+    if limit is None:
+        return GateResult(gate, used=0.0, limit=None, figures=figures)
     # Written so that NaN fails.
     held = value <= limit
     used = math.inf if not np.isfinite(value) else max(value, 0.0) / limit if limit > 0 else 0.0 if held else math.inf
@@ -368,10 +374,10 @@ def _box_figures(source: Source, first: Sequence[Arrays], second: Sequence[Array
     return figures
 
 
-def _judge_boxes(gate: str, limit: float, figures: Mapping[str, float]) -> GateResult:
+def _judge_boxes(gate: str, limit: float | None, figures: Mapping[str, float]) -> GateResult:
     named = "shift_px" if gate == "boxes" else "score"
     chosen = {name: value for name, value in figures.items() if name.startswith((named, "boxes", "lost"))}
-    if figures["lost_share"] > 1.0 - SHARE_OF_BOXES:
+    if limit is not None and figures["lost_share"] > 1.0 - SHARE_OF_BOXES:
         reason = f"{figures['lost_share']:.1%} of {figures['boxes']:.0f} boxes are lost or new"
         used = figures["lost_share"] / (1.0 - SHARE_OF_BOXES)
         return GateResult(gate, used=used, limit=limit, figures=chosen, reason=reason)
@@ -394,10 +400,17 @@ def _pairs(wanted: Detections, found: Detections) -> list[tuple[int, int]]:
     return pairs
 
 
-def _in_picture(source: Source, outputs: Arrays, shape: tuple[int, ...]) -> Detections:
-    """Boxes in pixels of the picture, as truth has them."""
-    from fleetsight.vision.letterbox import fit
+def boxes_in_picture(source: Source, outputs: Arrays, shape: tuple[int, ...]) -> Detections:
+    """Boxes of a detector in pixels of the picture, as truth has them.
 
+    Args:
+        source: the detector.
+        outputs: of batch 1.
+        shape: of the picture, (h, w, 3).
+
+    Returns:
+        detections from `LISTED_SCORE` on.
+    """
     found = boxes_of(source, outputs, score_min=LISTED_SCORE)
     height, width = shape[:2]
     if source.card is not None:

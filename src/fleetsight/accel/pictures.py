@@ -1,7 +1,8 @@
 """Pictures that models are proved and calibrated on: a folder of the user's own, or a fixed set that is made up.
 
 A folder may hold `truth.json` beside its pictures: {"FILE": {"label": 3}} for classifiers, {"FILE": {"boxes": [[x0, y0, x1,
-y1, label], ...]}} in pixels for detectors. With it the gate `task` can say what a compiled model costs in accuracy.
+y1, label], ...], "ignore": [[x0, y0, x1, y1], ...]}} in pixels for detectors. With it the gate `task` can say what a compiled
+model costs in accuracy.
 """
 
 import hashlib
@@ -177,7 +178,7 @@ def _read_truth(folder: Path, paths: list[Path], digest: Any) -> tuple[dict[int,
             if "label" in entry:
                 labels[index] = int(entry["label"])
             if "boxes" in entry:
-                boxes[index] = _truth_boxes(entry["boxes"])
+                boxes[index] = _truth_boxes(entry["boxes"], entry.get("ignore", []))
     except (ValueError, TypeError, AttributeError, IndexError) as error:
         raise PicturesError(
             f"{folder / TRUTH_FILE} cannot be read: {error}",
@@ -186,7 +187,7 @@ def _read_truth(folder: Path, paths: list[Path], digest: Any) -> tuple[dict[int,
     return labels, boxes
 
 
-def _truth_boxes(rows: list[list[float]]) -> TruthBoxes:
+def _truth_boxes(rows: list[list[float]], ignored: list[list[float]]) -> TruthBoxes:
     table = np.asarray(rows, dtype=np.float32).reshape(-1, 5)
-    nothing = np.zeros((0, 4), dtype=np.float32)
-    return TruthBoxes(boxes_xyxy_px=table[:, :4], labels=table[:, 4].astype(np.int32), ignore_xyxy_px=nothing)
+    ignore = np.asarray(ignored, dtype=np.float32).reshape(-1, 4)
+    return TruthBoxes(boxes_xyxy_px=table[:, :4], labels=table[:, 4].astype(np.int32), ignore_xyxy_px=ignore)
