@@ -14,14 +14,13 @@ from pathlib import Path
 import numpy as np
 from compile_figures import SHARED, Goal, best, digest_of_names, finish, length, measure, offered, photographs
 
-from fleetsight.accel.answers import boxes_of
 from fleetsight.accel.bundled import bundled_model
 from fleetsight.accel.compiling import reference_of
 from fleetsight.accel.importing.importer import ImportOptions, import_onnx
 from fleetsight.accel.importing.labels import COCO
 from fleetsight.accel.measure.flow import Way
 from fleetsight.accel.measure.report import Report
-from fleetsight.accel.parity import SCORE_MIN, Gates
+from fleetsight.accel.parity import SCORE_MIN, Gates, boxes_in_picture
 from fleetsight.accel.pictures import Pictures
 from fleetsight.accel.portable import PortableModel
 from fleetsight.accel.sources.portable_source import portable_source
@@ -30,7 +29,6 @@ from fleetsight.sim.session import Renderer, plan_session
 from fleetsight.video.decode import ClipReader
 from fleetsight.vision.average_precision import TruthBoxes
 from fleetsight.vision.image import Image
-from fleetsight.vision.letterbox import fit
 
 SIDE_PX = 640
 CLIPS = ("bottles.mp4", "dog.mp4")
@@ -53,13 +51,11 @@ def found_by_float32(folder: Path, images: tuple[Image, ...], *, names: str) -> 
     """Pictures whose truth is what the float32 model finds in them."""
     bare = Pictures(len(images), lambda: images, True, names, digest_of_names(names))
     source = portable_source(PortableModel.load(folder))
-    assert source.card is not None
     reference, boxes = reference_of(source, Gates(pictures=bare)), {}
     for index, (image, outputs) in enumerate(zip(images, reference.answers, strict=True)):
-        found = boxes_of(source, outputs, score_min=SCORE_MIN)
-        height, width = image.shape[:2]
-        box = fit((width, height), source.card.input_size_wh, place=source.card.pad_place)
-        boxes[index] = TruthBoxes(box.boxes_to_image(found.boxes_xyxy_px), found.labels, np.zeros((0, 4), np.float32))
+        found = boxes_in_picture(source, outputs, shape=image.shape)
+        found = found.select(found.scores >= SCORE_MIN)
+        boxes[index] = TruthBoxes(found.boxes_xyxy_px, found.labels, np.zeros((0, 4), np.float32))
     return Pictures(len(images), lambda: images, True, names, digest_of_names(names, "f32 truth"), boxes=boxes)
 
 

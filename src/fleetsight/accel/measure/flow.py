@@ -208,7 +208,7 @@ class _Desk:
                 options = replace(options, calibration=tuple(self.gates.inputs_of(source)))
             make = compile_int8 if way.precision == "int8" and source.is_trained else compile_model
             try:
-                artifact = make(source, way.target, options, gates=self.gates, cache=self.cache).artifact
+                artifact = make(source, way.target, options=options, gates=self.gates, cache=self.cache).artifact
             except GateError as error:
                 self.tell(f"{error.message}; it is measured all the same")
                 return self._unproved(way, source, options)
@@ -221,9 +221,9 @@ class _Desk:
         folder = self.folder / way.name.replace(" ", "-")
         folder.mkdir()
         target = target_module(way.target)
-        target.compile(source, with_calibration(options, source, self.gates), folder=folder)
+        target.compile(source, with_calibration(options, source, gates=self.gates), folder=folder)
         with closing(target.load(folder)) as session:
-            parity = compare(reference_of(source, self.gates), session, source, self.gates)
+            parity = compare(reference_of(source, self.gates), session, source=source, gates=self.gates)
         return Ready(folder, "pass" if parity.passed else "fail", parity.as_json())
 
     def measure_all(self, compiled: Mapping[Way, Ready]) -> tuple[Rows, dict[str, list[Measured]], list[Failed]]:
