@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetsight.accel.answers import IOU_MAX, dense_boxes
 from fleetsight.accel.card import Card
 from fleetsight.accel.choose import open_session
 from fleetsight.accel.portable import ModelError, PortableModel
@@ -23,21 +24,8 @@ from fleetsight.accel.preprocess import Preprocessor
 from fleetsight.accel.session import Precision, Session
 from fleetsight.vision.box import area
 from fleetsight.vision.detections import Detections
-from fleetsight.vision.heads import decode
 from fleetsight.vision.image import Image, check_image, size_wh
 from fleetsight.vision.letterbox import Letterbox
-from fleetsight.vision.nms import suppress
-
-IOU_MAX = 0.6
-"""Two kept boxes of one label overlap by at most this. YOLOX evaluates at 0.65 (released code); neighbouring facings
-stand close together but rarely cover each other's box by more than half."""
-
-CANDIDATES_MAX = 1000
-"""Most boxes that enter suppression, best first: a head that fires everywhere must not stall the stream. A thousand boxes
-take about 5 ms, three thousand 30; a full shelf gives a few dozen."""
-
-DETECTIONS_MAX = 300
-"""Most boxes per image, as COCO tools allow; five times a full shelf."""
 
 SESSIONS_MAX = 4
 """Most sizes one detector opens; images of further shapes take the full size with its padding."""
@@ -176,13 +164,7 @@ class Detector:
             return self._trimmed[size]
 
     def _read(self, raw: NDArray[np.float32], card: Card, box: Letterbox, *, score_min: float) -> Detections:
-        if card.decoder == "none":
-            raise ModelError(f"model {card.name!r} has no decoder")
-        found = decode(raw[0], card.decoder, input_wh=card.input_size_wh, score_min=score_min, strides=card.strides)
-        if len(found) > CANDIDATES_MAX:
-            found = found.select(np.argsort(-found.scores, kind="stable")[:CANDIDATES_MAX])
-        boxes, scores, labels = found.boxes_xyxy_px, found.scores, found.labels
-        kept = found.select(suppress(boxes, scores, labels=labels, iou_max=self._iou_max, keep_max=DETECTIONS_MAX))
+        kept = dense_boxes(raw[0], card, score_min=score_min, iou_max=self._iou_max)
         placed = Detections(
             boxes_xyxy_px=box.boxes_to_image(kept.boxes_xyxy_px), scores=kept.scores, labels=kept.labels
         )

@@ -36,8 +36,9 @@ def import_model(
     as_json: JsonFlag = False,
 ) -> None:
     """Check an ONNX detector, try it out and keep it under a name."""
-    from fleetsight.accel.importer import UNSTATED, ImportOptions, import_onnx
-    from fleetsight.accel.labels import read_labels
+    from fleetsight.accel.importing.importer import ImportOptions, import_onnx
+    from fleetsight.accel.importing.labels import read_labels
+    from fleetsight.accel.licence import UNSTATED
 
     options = ImportOptions(
         name=name, decoder=known_decoder(decoder), labels=read_labels(labels), licence=licence, size_wh=size_wh(size)
@@ -93,8 +94,8 @@ def show(name: ModelName, as_json: JsonFlag = False) -> None:
 @model_app.command()
 def verify(folder: ModelName, as_json: JsonFlag = False) -> None:
     """Check a model's files, then run it on every target and compare the answers."""
+    from fleetsight.accel.importing.trial import verify_targets
     from fleetsight.accel.modelstore import find_model
-    from fleetsight.accel.trial import verify_targets
 
     model = find_model(folder, settings.load().models_dir)
     checks = verify_targets(model)

@@ -1,7 +1,10 @@
 import pytest
 
+from fleetsight.accel.session import Arrays
 from fleetsight.accel.targets import onnxruntime
+from tests.accel.tiny_graphs import answer
 from tests.accel.tiny_models import TinyHead
+from tests.contracts.compiled_contract import CompiledContract
 from tests.contracts.target_contract import Floats, TargetContract
 
 
@@ -10,6 +13,13 @@ class TestOnnxRuntime(TargetContract):
 
     def expected(self, batch: Floats) -> Floats:
         return TinyHead().answer(batch)
+
+
+class TestCompiledOnnxRuntime(CompiledContract):
+    target = "onnxruntime"
+
+    def expected(self, inputs: Arrays) -> Arrays:
+        return answer(*inputs)
 
 
 def test_a_missing_package_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:

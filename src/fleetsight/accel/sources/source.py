@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from fleetsight.accel.card import Card
     from fleetsight.accel.graph import Graph
     from fleetsight.accel.session import Arrays
+    from fleetsight.vision.image import Image
 
 ModelKind: TypeAlias = Literal["cnn", "transformer"]
 """Which rules of quantisation suit the network."""
+
+Answer: TypeAlias = Literal["dense", "queries", "classes", "vector", "tensors"]
+"""What the outputs mean: a dense head (card), logits and boxes of queries, class logits, one vector, or nothing known."""
 
 
 class SourceError(Error):
@@ -42,6 +46,9 @@ class Source:
         lineage: where the weights come from; a key that contains "licence" is checked like `licence`.
         model_kind: "cnn" or "transformer".
         card: how to feed it pictures and read its answer; None where that is not known.
+        answer: what the outputs mean.
+        prepare: turns a picture into the inputs of batch 1, as the model was trained; None where it takes no pictures.
+        preprocess: "host": `prepare` normalises; "fused": the network does, and takes bytes.
         is_trained: False where the weights are random: such a model measures speed, and agreement says little.
     """
 
@@ -54,4 +61,7 @@ class Source:
     lineage: Mapping[str, Any]
     model_kind: ModelKind
     card: "Card | None" = None
+    answer: Answer = "tensors"
+    prepare: "Callable[[Image], Arrays] | None" = field(default=None, repr=False)
+    preprocess: Literal["host", "fused"] = "host"
     is_trained: bool = True
