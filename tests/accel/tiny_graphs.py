@@ -90,3 +90,13 @@ def source_of(onnx_bytes: bytes, example: Arrays, name: str = "tiny") -> Source:
 
 def questions() -> Source:
     return source_of(questions_onnx(), question(0), name="questions")
+
+
+def unknown_operator(domain: str, name: str) -> Source:
+    node = helper.make_node(name, ["x"], ["y"], domain=domain)
+    graph = helper.make_graph(
+        [node], "odd", ports(("x", TensorProto.FLOAT, [1, 2])), ports(("y", TensorProto.FLOAT, [1, 2]))
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("my.domain", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    return source_of(bytes(model.SerializeToString()), (np.ones((1, 2), dtype=np.float32),), name="odd")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from fleetsight.accel.choose import TARGETS, target_module
-from fleetsight.accel.session import Arrays, ClosedError, Session, TargetError
+from fleetsight.accel.session import Arrays, ClosedError, Session, TargetError, UnsupportedError
 from fleetsight.accel.targets.options import Options
 from fleetsight.accel.wire import OnnxError
 from fleetsight.vision.image import ShapeError
-from tests.accel.tiny_graphs import question, questions, questions_onnx, source_of
+from tests.accel.tiny_graphs import answer, question, questions, questions_onnx, source_of, unknown_operator
 
 
 class CompiledContract(ABC):
@@ -152,3 +152,19 @@ class CompiledContract(ABC):
         (tmp_path / "session.json").write_text("{")
         with pytest.raises(TargetError, match="cannot be read"):
             target_module(self.target).load(tmp_path)
+
+
+class ComputingContract(CompiledContract):
+    """For targets that really compute."""
+
+    def expected(self, inputs: Arrays) -> Arrays:
+        return answer(*inputs)
+
+    @pytest.mark.parametrize(("domain", "name"), [("", "NoSuchOp"), ("my.domain", "Twist")])
+    def test_an_operator_it_does_not_have_is_named(self, tmp_path: Path, domain: str, name: str) -> None:
+        with pytest.raises(UnsupportedError, match=name) as caught:
+            target_module(self.target).compile(
+                unknown_operator(domain, name), Options(flags=self.flags), folder=tmp_path
+            )
+        assert "fleetsight doctor" in caught.value.hint
+        assert list(tmp_path.iterdir()) == []

@@ -23,6 +23,10 @@ without calibration."""
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
+OTHER_TARGETS = "export the model without it, or take another target: fleetsight doctor lists those that work here"
+"""The way out when an operator is missing."""
+
+
 class TargetError(Error):
     """A target cannot compile, open or run a model."""
 

@@ -1,10 +1,8 @@
 import pytest
 
-from fleetsight.accel.session import Arrays
 from fleetsight.accel.targets import onnxruntime
-from tests.accel.tiny_graphs import answer
 from tests.accel.tiny_models import TinyHead
-from tests.contracts.compiled_contract import CompiledContract
+from tests.contracts.compiled_contract import ComputingContract
 from tests.contracts.target_contract import Floats, TargetContract
 
 
@@ -15,11 +13,8 @@ class TestOnnxRuntime(TargetContract):
         return TinyHead().answer(batch)
 
 
-class TestCompiledOnnxRuntime(CompiledContract):
+class TestCompiledOnnxRuntime(ComputingContract):
     target = "onnxruntime"
-
-    def expected(self, inputs: Arrays) -> Arrays:
-        return answer(*inputs)
 
 
 def test_a_missing_package_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:

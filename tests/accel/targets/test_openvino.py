@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from fleetsight.accel.choose import open_session
-from fleetsight.accel.session import Arrays, TargetError
+from fleetsight.accel.session import TargetError
 from fleetsight.accel.targets import openvino
-from tests.accel.tiny_graphs import answer
 from tests.accel.tiny_models import TinyHead, save_detector
-from tests.contracts.compiled_contract import CompiledContract
+from tests.contracts.compiled_contract import ComputingContract
 from tests.contracts.target_contract import Floats, TargetContract, batch_number
 
 
@@ -21,11 +20,8 @@ class TestOpenVino(TargetContract):
         return TinyHead().answer(batch)
 
 
-class TestCompiledOpenVino(CompiledContract):
+class TestCompiledOpenVino(ComputingContract):
     target = "openvino"
-
-    def expected(self, inputs: Arrays) -> Arrays:
-        return answer(*inputs)
 
 
 def core_that_computes(*abilities: str) -> SimpleNamespace:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fleetsight.accel.graph import TensorSpec
 from fleetsight.accel.portable import PortableModel
 from fleetsight.accel.session import (
+    OTHER_TARGETS,
     Arrays,
     ClosedError,
     Precision,
@@ -44,6 +45,9 @@ PROVIDERS = {
 }
 """Flag `device` and the execution provider it stands for."""
 
+_MISSING = ("No Op registered", "is not a registered function/op", "NOT_IMPLEMENTED")
+"""What ONNX Runtime says of an operator it does not have."""
+
 _SEVERITY_ERROR = 3
 """ONNX Runtime's log level for errors; its warnings about models are no use to a user."""
 
@@ -67,7 +71,7 @@ def precisions() -> tuple[str, ...]:
     Returns:
         names, without "auto".
     """
-    return ("f32",)
+    return ("f32", "int8")
 
 
 def devices() -> tuple[str, ...]:
@@ -90,7 +94,7 @@ def compiler() -> str:
 
 
 def compile(source: Source, options: Options, *, folder: Path) -> None:  # noqa: A001  # the verb of every target
-    """Keep the graph; ONNX Runtime itself compiles when it opens it.
+    """Keep the graph, quantised where int8 is asked for; ONNX Runtime itself compiles when it opens it.
 
     Args:
         source: the model.
@@ -103,8 +107,12 @@ def compile(source: Source, options: Options, *, folder: Path) -> None:  # noqa:
     check_precision(NAME, options.precision, offered=precisions())
     flags = read_flags(NAME, options.flags, known={"device": tuple(PROVIDERS)})
     graph = source.graph().at_batch(options.batch)
-    OnnxRuntimeSession(graph.onnx, graph.inputs, graph.outputs, device=flags["device"]).close()
-    (folder / MODEL_FILE).write_bytes(graph.onnx)
+    onnx = graph.onnx
+    OnnxRuntimeSession(onnx, graph.inputs, graph.outputs, device=flags["device"]).close()
+    if options.precision == "int8":
+        quantise = import_module("fleetsight.accel.targets.quantise")
+        onnx = quantise.quantise_onnx(onnx, options, specs=graph.inputs)
+    (folder / MODEL_FILE).write_bytes(onnx)
     plan = SessionFile(
         target=NAME, precision=options.precision, inputs=graph.inputs, outputs=graph.outputs, settings=flags
     )
@@ -272,7 +280,11 @@ def _open(onnx: bytes, device: str, *, threads: int) -> Any:
         session = runtime.InferenceSession(onnx, sess_options=options, providers=wanted)
     # ONNX Runtime's own errors have RuntimeError or Exception as their only common parent: a named boundary.
     except Exception as error:
-        raise TargetError(f"{NAME} cannot open the model: {_first_line(error)}") from error
+        missing = any(words in str(error) for words in _MISSING)
+        kind = UnsupportedError if missing else TargetError
+        raise kind(
+            f"{NAME} cannot open the model: {_first_line(error)}", hint=OTHER_TARGETS if missing else ""
+        ) from error
     # A provider that does not start is left out with a warning on stderr: computing on another chip is not what was asked.
     if session.get_providers()[0] != PROVIDERS[device]:
         raise TargetGoneError(

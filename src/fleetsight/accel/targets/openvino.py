@@ -8,6 +8,7 @@ An artifact is OpenVINO's own pair of files, after quantisation where int8 is as
 """
 
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from fleetsight.accel.graph import Graph, TensorSpec
 from fleetsight.accel.portable import PortableModel
 from fleetsight.accel.session import (
+    OTHER_TARGETS,
     Arrays,
     ClosedError,
     Precision,
@@ -118,7 +120,7 @@ def compile(source: Source, options: Options, *, folder: Path) -> None:  # noqa:
     network = _read(core, graph)
     if options.precision == "int8":
         network = import_module("fleetsight.accel.targets.quantise").quantise_openvino(
-            network, options, open_network=lambda candidate: _session_of(candidate, graph, "int8")
+            network, options, specs=graph.inputs, open_network=lambda compiled: _session_of(compiled, graph)
         )
     try:
         core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": _hint(core, options.precision)})
@@ -355,8 +357,11 @@ class OpenVinoSession:
         )
 
 
-def _session_of(network: Any, graph: Graph, precision: str) -> OpenVinoSession:
-    return OpenVinoSession(network, graph.inputs, graph.outputs, setup=Setup(precision=precision))
+def _session_of(compiled: Any, graph: Graph) -> OpenVinoSession:
+    """A network that somebody else compiled, as a session."""
+    session = OpenVinoSession(None, graph.inputs, graph.outputs, setup=Setup())
+    session._compiled = {"LATENCY": compiled, "THROUGHPUT": compiled}
+    return session
 
 
 def _core() -> Any:
@@ -384,13 +389,11 @@ def _shapes(network: Any, inputs: Iterable[TensorSpec]) -> Mapping[Any, list[int
 
 
 def _refusal(error: RuntimeError, what: str) -> TargetError:
-    """An operator OpenVINO does not know is another kind of failure than a broken file."""
-    said = str(error)
-    if "OpConversionFailure" in said or "not supported" in said or "Unsupported operation" in said:
-        return UnsupportedError(
-            f"{what}: {_first_line(error)}", hint="another target may have it: fleetsight doctor lists them"
-        )
-    return TargetError(f"{what}: {_first_line(error)}")
+    """An operator OpenVINO does not know is another kind of failure than a broken file; its name stands far down."""
+    unknown = re.search(r"No conversion rule found for operations: ([^\n]+)", str(error))
+    if unknown is None:
+        return TargetError(f"{what}: {_first_line(error)}")
+    return UnsupportedError(f"{what}: it has no operator {unknown[1].strip()}", hint=OTHER_TARGETS)
 
 
 def _hint(core: Any, precision: str) -> str:
