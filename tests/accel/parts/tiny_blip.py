@@ -36,7 +36,7 @@ def save_tiny_blip(folder: Path, seed: int = 3) -> Any:
     """Make, randomise and save the model; answers it."""
     from transformers import BlipConfig, BlipForQuestionAnswering, BlipImageProcessorPil
 
-    from fleetsight.accel.parts.weights import randomise
+    from fleetsight.accel.parts.original import randomise
 
     config = BlipConfig(
         text_config={

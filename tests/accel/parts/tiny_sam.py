@@ -10,7 +10,7 @@ def save_tiny_sam(folder: Path, seed: int = 1) -> Any:
     """Make, randomise and save the model; answers it."""
     from transformers import SamConfig, SamImageProcessorPil, SamModel
 
-    from fleetsight.accel.parts.weights import randomise
+    from fleetsight.accel.parts.original import randomise
 
     config = SamConfig(
         vision_config={

@@ -28,7 +28,7 @@ from fleetsight.accel.parts.blip_modules import (
 from fleetsight.accel.parts.part import Agreement, Examples, Part, PartError, Recipe, Runners, Settings
 from fleetsight.accel.parts.pixels import PixelSettings
 from fleetsight.accel.parts.rows import run_rows
-from fleetsight.accel.parts.vqa import HIDDEN, AskedQuestions, VqaPipeline, open_pipeline, text_encoder_name
+from fleetsight.accel.parts.vqa import HIDDEN, AskedQuestions, VqaPipeline, text_encoder_name
 from fleetsight.accel.parts.weights import pixel_config
 from fleetsight.vision.image import Image
 
@@ -47,16 +47,13 @@ SHARE_SHIFT_MAX = 0.05
 
 Sizes = Mapping[str, tuple[int, ...]]
 
-SIZES: Sizes = {"question_tokens": (16,), "answer_tokens": (10,), "closed_tokens": (4,)}
-"""Tokens of a question (several: one text encoder for each), of a free answer, and of a closed answer with its end."""
-
 
 def parts(model: nn.Module, sizes: Sizes) -> tuple[Part, ...]:
     """Cut the model.
 
     Args:
         model: BlipForQuestionAnswering.
-        sizes: as in `SIZES`.
+        sizes: as in `vqa.SIZES`.
 
     Returns:
         its parts, in the order of use.
@@ -83,7 +80,7 @@ def settings(folder: Path, model: nn.Module, sizes: Sizes) -> dict[str, Any]:
     Args:
         folder: of the weights; its tokenizer is read.
         model: BlipForQuestionAnswering.
-        sizes: as in `SIZES`.
+        sizes: as in `vqa.SIZES`.
 
     Returns:
         plain values.
@@ -312,10 +309,9 @@ class _DecoderStandIn(nn.Module):
 RECIPE = Recipe(
     name="blip-vqa",
     architecture="BlipForQuestionAnswering",
-    sizes=SIZES,
     parts=parts,
     settings=settings,
-    pipeline=open_pipeline,
+    pipeline=VqaPipeline,
     ask=ask,
     compare=compare,
     stand_ins=stand_ins,

@@ -102,11 +102,15 @@ class EagerRunner:
     Args:
         module: the wrapped part in eval mode.
         keep: how many calls to remember; the first ones are kept.
+
+    Attributes:
+        module: as given.
+        fed: inputs of the calls that were remembered.
     """
 
     def __init__(self, module: nn.Module, *, keep: int = 0) -> None:
         self.fed: list[Arrays] = []
-        self._module = module
+        self.module = module
         self._keep = keep
 
     def run(self, *inputs: NDArray[Any]) -> Arrays:
@@ -122,6 +126,6 @@ class EagerRunner:
             # Copies: the pipeline overwrites its cache.
             self.fed.append(tuple(array.copy() for array in inputs))
         with torch.inference_mode():
-            answer = self._module(*as_tensors(inputs))
+            answer = self.module(*as_tensors(inputs))
         outputs = answer if isinstance(answer, tuple) else (answer,)
         return tuple(output.numpy() for output in outputs)

@@ -120,7 +120,6 @@ class Recipe:
     Attributes:
         name: as on the command line.
         architecture: class of transformers that reads the weights.
-        sizes: the sizes a static compiler needs and their defaults, each one number or several (buckets).
         parts: from the original model and its sizes to its parts.
         settings: from the folder of the weights, the model and its sizes to what the pipeline must know.
         pipeline: from runners and settings to the pipeline that users ask; importing it must not import torch.
@@ -131,7 +130,6 @@ class Recipe:
 
     name: str
     architecture: str
-    sizes: Mapping[str, tuple[int, ...]]
     parts: "Callable[[nn.Module, Mapping[str, tuple[int, ...]]], tuple[Part, ...]]" = field(repr=False)
     settings: "Callable[[Any, nn.Module, Mapping[str, tuple[int, ...]]], dict[str, Any]]" = field(repr=False)
     pipeline: Callable[[Runners, Settings], Any] = field(repr=False)

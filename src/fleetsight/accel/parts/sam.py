@@ -26,7 +26,6 @@ from fleetsight.accel.parts.segment import (
     SamPipeline,
     SeenImage,
     mask_decoder_name,
-    open_pipeline,
 )
 from fleetsight.accel.parts.weights import pixel_config
 from fleetsight.vision.image import size_wh
@@ -45,10 +44,6 @@ SCORE_SHIFT_MAX = 0.05
 """Most by which the model's own guess of the overlap may move."""
 
 Sizes = Mapping[str, tuple[int, ...]]
-
-SIZES: Sizes = {"prompt_tokens": (2, 3)}
-"""Tokens of a prompt, one graph for each: a point and its empty token or a box are 2, a box and a point 3."""
-
 
 class ImageEncoder(nn.Module):
     """Pixels to image states.
@@ -129,7 +124,7 @@ def parts(model: nn.Module, sizes: Sizes) -> tuple[Part, ...]:
 
     Args:
         model: SamModel.
-        sizes: as in `SIZES`.
+        sizes: as in `segment.SIZES`.
 
     Returns:
         its parts, in the order of use.
@@ -151,7 +146,7 @@ def settings(folder: Path, model: nn.Module, sizes: Sizes) -> dict[str, Any]:
     Args:
         folder: of the weights.
         model: SamModel.
-        sizes: as in `SIZES`.
+        sizes: as in `segment.SIZES`.
 
     Returns:
         plain values.
@@ -366,10 +361,9 @@ class _DecoderStandIn(nn.Module):
 RECIPE = Recipe(
     name="sam",
     architecture="SamModel",
-    sizes=SIZES,
     parts=parts,
     settings=settings,
-    pipeline=open_pipeline,
+    pipeline=SamPipeline,
     ask=ask,
     compare=compare,
     stand_ins=stand_ins,

@@ -3,7 +3,7 @@
 The image is encoded once; prompts on it are cheap and go through in batches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ from fleetsight.vision.image import Image, size_wh
 FOREGROUND, BACKGROUND, NO_POINT, FILLING = 1, 0, -1, -10
 UPPER_LEFT, LOWER_RIGHT = 2, 3
 """Kinds of prompt tokens: those of transformers' SamProcessor, and the two corners of a box."""
+
+SIZES: Mapping[str, tuple[int, ...]] = {"prompt_tokens": (2, 3)}
+"""Tokens of a prompt, one graph for each: a point and its empty token or a box are 2, a box and a point 3."""
 
 
 @dataclass(frozen=True)
@@ -202,19 +205,6 @@ def mask_decoder_name(size: int, sizes: Sequence[int]) -> str:
         name of the part.
     """
     return "mask_decoder" if len(sizes) == 1 else f"mask_decoder_{size}"
-
-
-def open_pipeline(runners: Runners, settings: Settings) -> SamPipeline:
-    """Make the pipeline of recipe `sam`.
-
-    Args:
-        runners: its parts.
-        settings: what the recipe wrote.
-
-    Returns:
-        the pipeline.
-    """
-    return SamPipeline(runners, settings)
 
 
 def _best_first(logits: NDArray[Any], scores: NDArray[Any]) -> Masks:

@@ -4,7 +4,7 @@ The image is encoded once, however many questions follow. A question about it is
 in free words, one token after the other, or by comparing given answers in a single pass of the decoder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ from fleetsight.vision.image import Image
 
 HIDDEN = np.float32(-1e4)
 """Bias of what attention must not see; `blip_modules` says why this number."""
+
+SIZES: Mapping[str, tuple[int, ...]] = {"question_tokens": (16,), "answer_tokens": (10,), "closed_tokens": (4,)}
+"""Tokens of a question (several: one text encoder for each), of a free answer, and of a closed answer with its end."""
 
 Floats = NDArray[np.float32]
 
@@ -318,19 +321,6 @@ def text_encoder_name(size: int, sizes: Sequence[int]) -> str:
         name of the part.
     """
     return "text_encoder" if len(sizes) == 1 else f"text_encoder_{size}"
-
-
-def open_pipeline(runners: Runners, settings: Settings) -> VqaPipeline:
-    """Make the pipeline of recipe `blip-vqa`.
-
-    Args:
-        runners: its parts.
-        settings: what the recipe wrote.
-
-    Returns:
-        the pipeline.
-    """
-    return VqaPipeline(runners, settings)
 
 
 def _log_softmax(values: NDArray[Any]) -> NDArray[np.float64]:
