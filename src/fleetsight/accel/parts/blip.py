@@ -61,7 +61,8 @@ def parts(model: nn.Module, sizes: Sizes) -> tuple[Part, ...]:
     del model
     lengths = sizes["question_tokens"]
     encoders = tuple(
-        Part(text_encoder_name(n, lengths), TextEncoder, ("ids", "bias"), ("image_states",), ("states",)) for n in lengths
+        Part(text_encoder_name(n, lengths), TextEncoder, ("ids", "bias"), ("image_states",), ("states",))
+        for n in lengths
     )
     step = ("ids", "places", "bias", "question_bias", "memory", "cache")
     scorer = partial(AnswerScorer, tokens=sizes["closed_tokens"][0])
@@ -129,7 +130,8 @@ def ask(pipeline: VqaPipeline, examples: Examples) -> None:
     for image in examples.images:
         seen = pipeline.look(image)
         for question in examples.questions:
-            read = pipeline.read(seen, [question])
+            for room in pipeline.question_tokens:
+                read = pipeline.read(seen, [question], room=room)
             pipeline.answer(read)
             pipeline.choose(read, examples.answers or ("yes", "no"))
 
@@ -248,14 +250,18 @@ class _TextStandIn(nn.Module):
         self._pad = pad
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, encoder_hidden_states: Tensor | None = None, **_: Any
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        **_: Any,
     ) -> BaseModelOutput:
         count, length = input_ids.shape
         size = min((size for size in self._encoders if size >= length), default=None)
         if size is None or encoder_hidden_states is None:
             raise PartError(
                 f"a question of {length} tokens; the text encoder was compiled for {max(self._encoders)} and an image",
-                hint=f"compile with --size question_tokens={length}",
+                hint=f"compile with --recipe-size question_tokens={length}",
             )
         seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         ids = np.full((count, size), self._pad, dtype=np.int64)
@@ -293,6 +299,12 @@ class _DecoderStandIn(nn.Module):
         """Greedy answers in the original's form: starting token, answer, end, padding."""
         if wishes.get("do_sample") or (wishes.get("num_beams") or 1) != 1:
             raise PartError("compiled parts decode greedily", hint="leave out do_sample and num_beams")
+        limit = int(wishes.get("max_new_tokens") or self._pipeline.answer_tokens)
+        if limit > self._pipeline.answer_tokens:
+            raise PartError(
+                f"{limit} tokens are wanted, the decoder was compiled for {self._pipeline.answer_tokens}",
+                hint=f"compile with --recipe-size answer_tokens={limit}",
+            )
         count, length, width = encoder_hidden_states.shape
         states = np.zeros((count, self._length, width), dtype=np.float32)
         states[:, :length] = encoder_hidden_states.numpy()
@@ -300,7 +312,7 @@ class _DecoderStandIn(nn.Module):
         bias[:, :length] = np.where(encoder_attention_mask.numpy() > 0, np.float32(0.0), HIDDEN)
         memory = run_rows(self._to_memory, (states,))[0]
         answers = self._pipeline.answer(AskedQuestions(texts=("",) * count, bias=bias, memory=memory))
-        rows = [[*answer.tokens, eos_token_id] if answer.ended else list(answer.tokens) for answer in answers]
+        rows = [([*answer.tokens, eos_token_id] if answer.ended else list(answer.tokens))[:limit] for answer in answers]
         longest = max(len(row) for row in rows)
         tail = torch.tensor([row + [pad_token_id] * (longest - len(row)) for row in rows])
         return torch.cat([input_ids, tail], dim=1)

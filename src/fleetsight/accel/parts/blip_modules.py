@@ -91,11 +91,12 @@ class DecoderMemory(nn.Module):
         Returns:
             (b, 2 x layers, heads, q, width).
         """
-        parts: list[Tensor] = []
-        for attention in self.attentions:
-            for project in (attention.key, attention.value):
-                parts.append(_heads(project(question_states), attention))
-        return torch.stack(parts, dim=1)
+        projected = [
+            _heads(project(question_states), attention)
+            for attention in self.attentions
+            for project in (attention.key, attention.value)
+        ]
+        return torch.stack(projected, dim=1)
 
 
 class DecoderStep(nn.Module):

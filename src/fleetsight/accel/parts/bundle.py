@@ -65,7 +65,9 @@ class PipelineFile:
         """
         path = folder / PIPELINE_FILE
         if not path.is_file():
-            raise PartError(f"{folder} holds no pipeline", hint="compile one: fleetsight compile FOLDER --recipe blip-vqa")
+            raise PartError(
+                f"{folder} holds no pipeline", hint="compile one: fleetsight compile FOLDER --recipe blip-vqa"
+            )
         if path.stat().st_size > PIPELINE_BYTES_MAX:
             raise PartError(f"{path} is larger than {PIPELINE_BYTES_MAX} bytes")
         try:

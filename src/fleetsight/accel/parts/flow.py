@@ -1,8 +1,8 @@
 """Compile a model of several parts: each part on its own, proved against float32 eager, and all of them as one artifact.
 
-    folder -> original model, untouched -> asked eagerly; each part remembers what it was fed
-           -> each part: exported, compiled, compared on what it was fed (skipped when the cache has it)
-           -> the pipeline on compiled parts: asked the same as the original (skipped when the cache has it)
+folder -> original model, untouched -> asked eagerly; each part remembers what it was fed
+       -> each part: exported, compiled, compared on what it was fed (skipped when the cache has it)
+       -> the pipeline on compiled parts: asked the same as the original (skipped when the cache has it)
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from fleetsight.accel.artifacts.manifest import Manifest
 from fleetsight.accel.choose import target_module
 from fleetsight.accel.licence import refuse_restricted
 from fleetsight.accel.parts.bundle import CompiledPipeline, PipelineFile
-from fleetsight.accel.parts.part import Examples, PartError, Recipe
+from fleetsight.accel.parts.part import Examples, PartError, Recipe, Settings
 from fleetsight.accel.parts.recipes import find_recipe, make_pipeline, read_sizes
 from fleetsight.accel.parts.weights import is_trained, stated_licence, weights_folder, weights_sha256
 from fleetsight.accel.pictures import made_up_pictures
@@ -111,6 +111,15 @@ class CompiledRecipe:
     seconds: float
     parts: tuple[CompiledPart, ...]
 
+    def as_json(self) -> dict[str, Any]:
+        """The answer for scripts: "artifact", "cache", "seconds", "manifest"."""
+        return {
+            "artifact": str(self.artifact.folder),
+            "cache": "hit" if self.hit else "miss",
+            "seconds": round(self.seconds, 3),
+            "manifest": self.artifact.manifest.as_json(),
+        }
+
 
 def compile_recipe(request: RecipeRequest, cache: ArtifactCache) -> CompiledRecipe:
     """Compile every part of a model, or find it compiled.
@@ -132,6 +141,28 @@ def compile_recipe(request: RecipeRequest, cache: ArtifactCache) -> CompiledReci
     work = _Work(request, cache)
     found = cache.obtain(work.key("", "pipeline"), work.make_pipeline)
     return CompiledRecipe(found.artifact, found.hit, time.monotonic() - began, tuple(work.done))
+
+
+def compile_parts(request: RecipeRequest, cache: ArtifactCache) -> tuple[tuple[CompiledPart, ...], Settings]:
+    """Compile every part and prove it on its own; whether the whole still answers the same is not asked.
+
+    Args:
+        request: what and how.
+        cache: keeps parts.
+
+    Returns:
+        parts: in the order of use.
+        settings: what a pipeline over them must know.
+
+    Raises:
+        PartError: the model cannot be read, or a part is not what the original is.
+        TargetError: the target cannot compile a part.
+        LicenceError: the lineage is restricted.
+        ForbiddenError: something would be compiled although the cache forbids it.
+    """
+    work = _Work(request, cache)
+    work.compile_parts()
+    return tuple(work.done), work.settings
 
 
 @contextmanager
@@ -206,7 +237,9 @@ class _Work:
         """Every part with its eager module and what it was fed."""
         from fleetsight.accel.parts.proof import record_parts
 
-        return record_parts(self.recipe, self.original, settings=self.settings, sizes=self.sizes, examples=self.examples)
+        return record_parts(
+            self.recipe, self.original, settings=self.settings, sizes=self.sizes, examples=self.examples
+        )
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -241,26 +274,29 @@ class _Work:
             }
         )
 
-    def make_pipeline(self, folder: Path) -> Manifest:
-        """Compile what is missing and put the parts together."""
+    def compile_parts(self) -> None:
+        """Compile what is missing of the parts."""
         names = {proof.part.name for proof in self.proofs}
         for name in self.request.part_precisions:
             if name not in names:
                 raise PartError(f"there is no part {name!r}", hint=f"parts: {', '.join(sorted(names))}")
+        self.done = [self._best(proof) for proof in self.proofs]
+
+    def make_pipeline(self, folder: Path) -> Manifest:
+        """Compile what is missing, ask the whole, and put the parts together."""
+        self.compile_parts()
         with ExitStack() as stack:
             sessions: dict[str, Any] = {}
-            for proof in self.proofs:
-                compiled = self._best(proof)
-                self.done.append(compiled)
+            for compiled in self.done:
                 session = compiled.artifact.session()
                 stack.callback(session.close)
-                sessions[proof.part.name] = session
+                sessions[compiled.name] = session
             pipeline = make_pipeline(self.request.recipe, sessions, settings=self.settings)
             agreement = self.recipe.compare(pipeline, self.original, self.examples)
         if not agreement.passed:
             raise PartError(
                 f"the compiled {self.request.recipe} does not answer as the original: {'; '.join(agreement.reasons)}",
-                hint="a higher precision for the part whose parity is worst: --part-precision PART=f32",
+                hint=f"more precision where parity is worst: --part-precision {self._worst()}=f32",
             )
         for part in self.done:
             _link_tree(part.artifact.folder / COMPILED_FOLDER, folder / part.name)
@@ -271,6 +307,15 @@ class _Work:
             "answers": agreement.to_json(),
         }
         return self._manifest("", "+".join(kinds), parity=parity)
+
+    def _worst(self) -> str:
+        """The compiled part that is farthest from the original."""
+
+        def least(part: CompiledPart) -> float:
+            outputs: Mapping[str, Mapping[str, float]] = part.artifact.manifest.parity["outputs"]
+            return min(figures["cosine"] for figures in outputs.values())
+
+        return min(self.done, key=least).name
 
     def _best(self, proof: "PartProof") -> CompiledPart:
         """The part in the wanted precision; with "auto" in the fastest that passes."""
@@ -339,9 +384,7 @@ class _Work:
             is_trained=self.trained,
         )
 
-    def _manifest(
-        self, part: str, precision: str, *, parity: Mapping[str, Any], graph_sha256: str = ""
-    ) -> Manifest:
+    def _manifest(self, part: str, precision: str, *, parity: Mapping[str, Any], graph_sha256: str = "") -> Manifest:
         request = self.request
         compiler = str(self.target.compiler())
         return Manifest(

@@ -96,9 +96,9 @@ class PartProof:
         """
         eager = EagerRunner(self.module)
         rows = len(self.part.rows)
-        pairs: list[tuple[Arrays, Arrays]] = []
-        for call in self.fed[:PROVED]:
-            pairs.append((eager.run(*call), run_rows(runner, call[:rows], whole=call[rows:])))
+        pairs = [
+            (eager.run(*call), run_rows(runner, call[:rows], whole=call[rows:])) for call in self.fed[:PROVED]
+        ]
         figures = {
             name: compare_outputs([(a[index], b[index]) for a, b in pairs])
             for index, name in enumerate(self.part.outputs)
@@ -156,12 +156,12 @@ def compare_outputs(pairs: list[tuple[NDArray[Any], NDArray[Any]]]) -> dict[str,
         pairs: the original's answer and the compiled one's.
 
     Returns:
-        "cosine", "relative" and "max_abs"; not a number where an answer is not finite.
+        "cosine", "relative" and "max_abs"; -1 and infinities where an answer is not finite or has another shape.
     """
     one = np.concatenate([np.ravel(a).astype(np.float64) for a, _ in pairs])
     other = np.concatenate([np.ravel(b).astype(np.float64) for _, b in pairs])
     if one.shape != other.shape or not np.isfinite(other).all():
-        return {"cosine": -1.0, "relative": float(np.finfo(np.float64).max), "max_abs": float(np.finfo(np.float64).max)}
+        return {"cosine": -1.0, "relative": float("inf"), "max_abs": float("inf")}
     length = float(np.linalg.norm(one) * np.linalg.norm(other))
     worst = float(np.abs(one - other).max())
     scale = float(np.abs(one).max())

@@ -45,6 +45,7 @@ SCORE_SHIFT_MAX = 0.05
 
 Sizes = Mapping[str, tuple[int, ...]]
 
+
 class ImageEncoder(nn.Module):
     """Pixels to image states.
 
@@ -134,7 +135,9 @@ def parts(model: nn.Module, sizes: Sizes) -> tuple[Part, ...]:
     return (
         Part("image_encoder", ImageEncoder, ("pixels",), outputs=("image_states",)),
         *(
-            Part(mask_decoder_name(n, lengths), MaskDecoder, ("points", "kinds"), ("image_states",), ("logits", "scores"))
+            Part(
+                mask_decoder_name(n, lengths), MaskDecoder, ("points", "kinds"), ("image_states",), ("logits", "scores")
+            )
             for n in lengths
         ),
     )
@@ -176,7 +179,11 @@ def prompts_for(image_wh: tuple[int, int]) -> tuple[Prompt, ...]:
         five prompts.
     """
     width, height = image_wh
-    points = [((0.25 * width, 0.3 * height, True),), ((0.5 * width, 0.5 * height, True),), ((0.8 * width, 0.7 * height, True),)]
+    points = [
+        ((0.25 * width, 0.3 * height, True),),
+        ((0.5 * width, 0.5 * height, True),),
+        ((0.8 * width, 0.7 * height, True),),
+    ]
     box = (0.2 * width, 0.25 * height, 0.7 * width, 0.8 * height)
     return (*(Prompt(points_px=point) for point in points), Prompt(box_xyxy_px=box), Prompt(points[1], box))
 
@@ -190,7 +197,12 @@ def ask(pipeline: SamPipeline, examples: Examples) -> None:
     """
     for image in examples.images:
         seen = pipeline.look(image)
-        for prompt in prompts_for(seen.image_wh):
+        width, height = seen.image_wh
+        lines = [
+            Prompt(tuple((width * (i + 1) / size, height * 0.5, i % 2 == 0) for i in range(size - 1)))
+            for size in pipeline.prompt_tokens
+        ]
+        for prompt in (*prompts_for(seen.image_wh), *lines):
             pipeline.segment(seen, [prompt])
 
 
@@ -345,7 +357,7 @@ class _DecoderStandIn(nn.Module):
         if size is None or not multimask_output:
             raise PartError(
                 f"prompts of {count} tokens; compiled for {max(self._decoders)}, with three candidates each",
-                hint=f"compile with --size prompt_tokens={count}, and leave multimask_output on",
+                hint=f"compile with --recipe-size prompt_tokens={count}, and leave multimask_output on",
             )
         masks, scores = [], []
         for prompts, states in zip(sparse_prompt_embeddings, image_embeddings, strict=True):

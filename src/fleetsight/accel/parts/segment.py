@@ -83,6 +83,11 @@ class SamPipeline:
         except KeyError as error:
             raise PartError(f"a pipeline of masks needs {error}", hint="compile it with --recipe sam") from error
 
+    @property
+    def prompt_tokens(self) -> tuple[int, ...]:
+        """Lengths of prompts there are mask decoders for."""
+        return tuple(self._buckets)
+
     def pixels(self, image: Image) -> NDArray[np.float32]:
         """Prepare an image.
 
@@ -190,7 +195,7 @@ class SamPipeline:
                 return size
         raise PartError(
             f"a prompt of {tokens} tokens; the parts were compiled for {self._buckets[-1]}",
-            hint=f"compile with --size prompt_tokens={tokens}: points, and two for a box or one without a box",
+            hint=f"compile with --recipe-size prompt_tokens={tokens}: points, and two for a box or one without a box",
         )
 
 

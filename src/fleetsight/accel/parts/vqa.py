@@ -111,7 +111,14 @@ class VqaPipeline:
             self._step = runners["text_decoder"]
             self._scorer = runners["answer_scorer"]
         except KeyError as error:
-            raise PartError(f"a pipeline of questions needs {error}", hint="compile it with --recipe blip-vqa") from error
+            raise PartError(
+                f"a pipeline of questions needs {error}", hint="compile it with --recipe blip-vqa"
+            ) from error
+
+    @property
+    def question_tokens(self) -> tuple[int, ...]:
+        """Lengths of questions there are text encoders for."""
+        return tuple(self._buckets)
 
     @property
     def answer_tokens(self) -> int:
@@ -160,16 +167,17 @@ class VqaPipeline:
         if len(ids) > self._buckets[-1]:
             raise PartError(
                 f"the question has {len(ids)} tokens, the parts were compiled for {self._buckets[-1]}: {question[:60]!r}",
-                hint=f"ask it shorter, or compile with --size question_tokens={len(ids)}",
+                hint=f"ask it shorter, or compile with --recipe-size question_tokens={len(ids)}",
             )
         return ids
 
-    def read(self, image: AskedImage, questions: Sequence[str]) -> AskedQuestions:
+    def read(self, image: AskedImage, questions: Sequence[str], *, room: int = 0) -> AskedQuestions:
         """Encode questions about an image, all in one batch.
 
         Args:
             image: from `look`.
             questions: one or more.
+            room: least length of the text encoder that is used, in tokens; 0: the shortest that fits.
 
         Returns:
             the encoded questions.
@@ -181,7 +189,7 @@ class VqaPipeline:
         if not questions:
             raise PartError("there is no question", hint="ask at least one")
         rows = [self.question_ids(question) for question in questions]
-        longest = max(len(ids) for ids in rows)
+        longest = max(room, *(len(ids) for ids in rows))
         size = next(bucket for bucket in self._buckets if bucket >= longest)
         bias = np.full((len(rows), self._buckets[-1]), HIDDEN, dtype=np.float32)
         for row, ids in zip(bias, rows, strict=True):
@@ -230,7 +238,10 @@ class VqaPipeline:
             token = chosen[:, None].astype(np.int64)
         return tuple(
             FreeAnswer(
-                text=self._words.decode(ids), tokens=tuple(ids), log_probability=float(total[row]), ended=bool(ended[row])
+                text=self._words.decode(ids),
+                tokens=tuple(ids),
+                log_probability=float(total[row]),
+                ended=bool(ended[row]),
             )
             for row, ids in enumerate(said)
         )
@@ -290,7 +301,7 @@ class VqaPipeline:
         if not 2 <= len(ids) <= self._closed_tokens:
             raise PartError(
                 f"answer {answer!r} has {len(ids) - 1} tokens, 1 to {self._closed_tokens - 1} fit",
-                hint=f"a shorter answer, or compile with --size closed_tokens={max(len(ids), 2)}",
+                hint=f"a shorter answer, or compile with --recipe-size closed_tokens={max(len(ids), 2)}",
             )
         return ids
 

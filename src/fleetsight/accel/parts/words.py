@@ -32,7 +32,7 @@ class Words:
         try:
             self._tokenizer = library.Tokenizer.from_str(text)
         # The library raises the bare class for whatever is wrong with the text.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             raise PartError(f"the model's tokenizer cannot be read: {str(error)[:200]}") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
