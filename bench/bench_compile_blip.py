@@ -1,5 +1,4 @@
-"""Claim: BLIP base at 384 px compiled in parts against transformers eager: its vision encoder, image and question to
-answer, and ten questions on one image.
+"""Claim: BLIP base at 384 px in compiled parts against transformers eager: encoder, one question, ten on one image.
 
 Full-size architecture with random weights (seed 0): they serve for speed, and their agreement only shows what arithmetic
 does to a network of this depth. Every contender is a clean process; turns are interleaved; free answers have ANSWER tokens.
@@ -68,6 +67,7 @@ def make_folder(folder: Path, *, small: bool) -> None:
 def picture() -> Any:
     """A 1280 x 720 picture, as a camera gives it."""
     import cv2
+
     from fleetsight.accel.pictures import made_up_pictures
 
     return cv2.resize(made_up_pictures(1).images[0], (1280, 720))
@@ -76,9 +76,10 @@ def picture() -> Any:
 def eager(folder: Path, kind: str) -> None:
     """Be transformers: "default" as it comes, "f32" and "bf16" with inference mode and all questions in one batch."""
     import torch
+    from transformers import AutoTokenizer, BlipImageProcessorPil
+
     from fleetsight.accel.parts.original import load_original
     from fleetsight.accel.parts.recipes import find_recipe
-    from transformers import AutoTokenizer, BlipImageProcessorPil
 
     model: Any = load_original(find_recipe("blip-vqa"), folder)
     tokenizer, processor = AutoTokenizer.from_pretrained(folder), BlipImageProcessorPil.from_pretrained(folder)
@@ -148,6 +149,7 @@ def compiled(plan: Path) -> None:
 def compile_all(root: Path, folder: Path) -> tuple[dict[str, Path], dict[str, Any]]:
     """Compile in every arithmetic the processor offers; gates speak, and what they refuse is measured and marked."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from fleetsight.accel.artifacts.cache import ArtifactCache
     from fleetsight.accel.parts.flow import RecipeRequest, compile_parts, compile_recipe
     from fleetsight.accel.parts.part import Examples

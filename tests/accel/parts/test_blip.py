@@ -31,14 +31,14 @@ def model(folder: Path) -> Any:
 
 def eager(model: Any, folder: Path, **given: tuple[int, ...]) -> tuple[VqaPipeline, Mapping[str, EagerRunner], Any]:
     sizes = read_sizes("blip-vqa", given)
-    settings = blip.settings(folder, model, sizes)
+    settings = blip.settings(folder, model, sizes=sizes)
     runners = {part.name: EagerRunner(part.wrap(model).eval(), keep=9) for part in blip.parts(model, sizes)}
     return VqaPipeline(runners, settings), runners, settings
 
 
 def test_every_answer_is_the_originals_and_answers_differ(model: Any, folder: Path) -> None:
     pipeline, _, _ = eager(model, folder)
-    agreement = blip.compare(pipeline, model, examples())
+    agreement = blip.compare(pipeline, model, examples=examples())
     assert agreement.passed
     assert agreement.same == agreement.asked == 16
     assert agreement.distinct >= 5  # with one answer for everything the comparison would say nothing
@@ -117,7 +117,7 @@ def test_a_question_that_is_too_long_names_the_size_to_compile_with(model: Any, 
 
 def test_the_original_pipeline_answers_through_the_stand_ins(model: Any, folder: Path) -> None:
     pipeline, runners, settings = eager(model, folder)
-    replaced = blip.stand_ins(model, runners, settings)
+    replaced = blip.stand_ins(model, runners, settings=settings)
     originals = {name: getattr(model, name) for name in replaced}
     ids = torch.tensor([pipeline.question_ids(QUESTIONS[1])])
     pixels = torch.from_numpy(pipeline.pixels(images(1)[0]))
@@ -148,7 +148,7 @@ def test_a_pipeline_that_answers_otherwise_does_not_pass(model: Any, folder: Pat
             return tuple(output * 0.0 for output in runners["text_encoder"].run(*inputs))
 
     deaf = VqaPipeline({**runners, "text_encoder": Deaf()}, settings)
-    agreement = blip.compare(deaf, model, examples())
+    agreement = blip.compare(deaf, model, examples=examples())
     assert not agreement.passed
     assert len(agreement.reasons) == 2
     assert pipeline.answer_tokens == 10
@@ -156,7 +156,7 @@ def test_a_pipeline_that_answers_otherwise_does_not_pass(model: Any, folder: Pat
 
 def test_a_folder_without_tokenizer_names_the_way_out(model: Any, tmp_path: Path) -> None:
     with pytest.raises(PartError, match="save_pretrained"):
-        blip.settings(tmp_path, model, read_sizes("blip-vqa", {}))
+        blip.settings(tmp_path, model, sizes=read_sizes("blip-vqa", {}))
 
 
 def test_examples_without_answers_compare_yes_and_no(model: Any, folder: Path) -> None:

@@ -18,7 +18,7 @@ from fleetsight.accel.artifacts.cache import ArtifactCache, ForbiddenError
 from fleetsight.accel.artifacts.manifest import ArtifactError
 from fleetsight.accel.parts import blip
 from fleetsight.accel.parts.bundle import CompiledPipeline, PipelineFile, is_pipeline
-from fleetsight.accel.parts.flow import CompiledRecipe, RecipeRequest, compile_recipe, put_back
+from fleetsight.accel.parts.flow import CompiledRecipe, RecipeRequest, compile_recipe, drop_in
 from fleetsight.accel.parts.original import load_original
 from fleetsight.accel.parts.part import Agreement, Examples, PartError
 from fleetsight.accel.session import TargetError
@@ -120,7 +120,7 @@ def test_compiled_parts_go_back_into_the_original_and_out_again(home: Path, comp
         "pixel_values": torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)),
     }
     before = model.generate(**given, max_new_tokens=10)
-    with put_back(model, blip.RECIPE, compiled.artifact) as changed:
+    with drop_in(model, blip.RECIPE, artifact=compiled.artifact) as changed:
         assert changed is model
         assert model.vision_model is not vision
         assert torch.equal(before, model.generate(**given, max_new_tokens=10))
@@ -167,7 +167,7 @@ def test_a_part_that_computes_something_else_is_refused_and_not_kept(home: Path,
 def test_a_whole_that_answers_otherwise_is_refused(
     home: Path, compiled: CompiledRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def other(*_: Any) -> Agreement:
+    def other(*_: Any, **__: Any) -> Agreement:
         return Agreement(passed=False, asked=4, same=1, distinct=3, score_shift=0.4, reasons=("1 of 4 answers",))
 
     monkeypatch.setattr(blip, "RECIPE", replace(blip.RECIPE, compare=other))

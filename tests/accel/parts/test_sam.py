@@ -31,14 +31,14 @@ def model(folder: Path) -> Any:
 
 def eager(model: Any, folder: Path, **given: tuple[int, ...]) -> tuple[SamPipeline, dict[str, EagerRunner], Any]:
     sizes = read_sizes("sam", given)
-    settings = sam.settings(folder, model, sizes)
+    settings = sam.settings(folder, model, sizes=sizes)
     runners = {part.name: EagerRunner(part.wrap(model).eval(), keep=9) for part in sam.parts(model, sizes)}
     return SamPipeline(runners, settings), runners, settings
 
 
 def test_every_mask_is_the_originals_and_masks_differ(model: Any, folder: Path) -> None:
     pipeline, _, _ = eager(model, folder)
-    agreement = sam.compare(pipeline, model, Examples(images=images(2)))
+    agreement = sam.compare(pipeline, model, examples=Examples(images=images(2)))
     assert agreement.passed
     assert agreement.same == agreement.asked == agreement.distinct == 10
     assert agreement.score_shift < 1e-5
@@ -95,7 +95,7 @@ def test_the_original_pipeline_answers_through_the_stand_ins(model: Any, folder:
     box = {"pixel_values": given["pixel_values"], "input_boxes": torch.tensor([[[5.0, 5.0, 40.0, 30.0]]])}
     with torch.no_grad():
         before, before_box = model(**given), model(**box)
-    replaced = sam.stand_ins(model, runners, settings)
+    replaced = sam.stand_ins(model, runners, settings=settings)
     originals = {name: getattr(model, name) for name in replaced}
     for name, stand_in in replaced.items():
         setattr(model, name, stand_in)

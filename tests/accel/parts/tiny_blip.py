@@ -10,7 +10,31 @@ from numpy.typing import NDArray
 from fleetsight.accel.parts.part import Examples
 
 QUESTIONS = ("is the cat on the bed ?", "is a dog here ?", "what is it ?", "where is the red ball ?")
-WORDS = ["is", "the", "cat", "on", "a", "dog", "bed", "here", "what", "where", "it", "red", "ball", "?", "yes", "no", "two", "black", "in", "under", "sofa", "kitchen", "empty"]
+WORDS = [
+    "is",
+    "the",
+    "cat",
+    "on",
+    "a",
+    "dog",
+    "bed",
+    "here",
+    "what",
+    "where",
+    "it",
+    "red",
+    "ball",
+    "?",
+    "yes",
+    "no",
+    "two",
+    "black",
+    "in",
+    "under",
+    "sofa",
+    "kitchen",
+    "empty",
+]
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[DEC]")
 WIDTH, HEADS, LAYERS, SIDE = 32, 4, 2, 32
 ENDING = 4.0
@@ -65,7 +89,8 @@ def save_tiny_blip(folder: Path, seed: int = 9) -> Any:
         projection_dim=16,
         image_text_hidden_size=16,
     )
-    model = BlipForQuestionAnswering(config).eval()
+    model: Any = BlipForQuestionAnswering(config)
+    model.eval()
     randomise(model, seed)
     with torch.no_grad():
         model.text_decoder.cls.predictions.bias[3] += ENDING  # [SEP]: some answers end early, others are cut off

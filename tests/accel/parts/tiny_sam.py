@@ -40,7 +40,8 @@ def save_tiny_sam(folder: Path, seed: int = 1) -> Any:
             "iou_head_hidden_dim": 16,
         },
     )
-    model = SamModel(config).eval()
+    model: Any = SamModel(config)
+    model.eval()
     randomise(model, seed)
     model.save_pretrained(folder)
     processor = SamImageProcessorPil(

@@ -25,9 +25,8 @@ from fleetsight.accel.parts.blip_modules import (
     TextEncoder,
     VisionEncoder,
 )
-from fleetsight.accel.parts.part import Agreement, Examples, Part, PartError, Recipe, Runners, Settings
+from fleetsight.accel.parts.part import Agreement, Examples, Part, PartError, Recipe, Runners, Settings, run_rows
 from fleetsight.accel.parts.pixels import PixelSettings
-from fleetsight.accel.parts.rows import run_rows
 from fleetsight.accel.parts.vqa import HIDDEN, AskedQuestions, VqaPipeline, text_encoder_name
 from fleetsight.accel.parts.weights import pixel_config
 from fleetsight.vision.image import Image
@@ -75,7 +74,7 @@ def parts(model: nn.Module, sizes: Sizes) -> tuple[Part, ...]:
     )
 
 
-def settings(folder: Path, model: nn.Module, sizes: Sizes) -> dict[str, Any]:
+def settings(folder: Path, model: nn.Module, *, sizes: Sizes) -> dict[str, Any]:
     """What the pipeline must know.
 
     Args:
@@ -136,7 +135,7 @@ def ask(pipeline: VqaPipeline, examples: Examples) -> None:
             pipeline.choose(read, examples.answers or ("yes", "no"))
 
 
-def compare(pipeline: VqaPipeline, model: nn.Module, examples: Examples) -> Agreement:
+def compare(pipeline: VqaPipeline, model: nn.Module, *, examples: Examples) -> Agreement:
     """Ask both the same.
 
     Args:
@@ -209,24 +208,24 @@ def original_answers(
     return tokens, torch.tensor(scores, dtype=torch.float64).softmax(0).numpy()
 
 
-def stand_ins(model: nn.Module, runners: Runners, values: Settings) -> dict[str, nn.Module]:
+def stand_ins(model: nn.Module, runners: Runners, *, settings: Settings) -> dict[str, nn.Module]:
     """Modules that run the compiled parts in place of the original's.
 
     Args:
         model: BlipForQuestionAnswering.
         runners: compiled parts.
-        values: the pipeline's settings.
+        settings: the pipeline's settings.
 
     Returns:
         for each attribute of the model what takes its place.
     """
     del model
-    pipeline = VqaPipeline(runners, values)
-    lengths = [int(size) for size in values["tokens"]["question"]]
+    pipeline = VqaPipeline(runners, settings)
+    lengths = [int(size) for size in settings["tokens"]["question"]]
     encoders = {size: runners[text_encoder_name(size, lengths)] for size in lengths}
     return {
         "vision_model": _VisionStandIn(runners["vision_encoder"]),
-        "text_encoder": _TextStandIn(encoders, pad=int(values["tokens"]["pad"])),
+        "text_encoder": _TextStandIn(encoders, pad=int(settings["tokens"]["pad"])),
         "text_decoder": _DecoderStandIn(pipeline, runners["decoder_memory"], length=max(lengths)),
     }
 

@@ -51,19 +51,21 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.inner = model.text_encoder
 
-    def forward(self, ids: Tensor, bias: Tensor, image_states: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """Encode questions while looking at the image.
 
         The image's keys and values are computed once for all questions of the batch.
 
         Args:
-            ids: (b, q) int64, padded on the right.
-            bias: (b, q) float32, 0 for tokens and `HIDDEN` for padding.
-            image_states: (1, s, d) float32.
+            *inputs: in this order
+                ids: (b, q) int64, padded on the right.
+                bias: (b, q) float32, 0 for tokens and `HIDDEN` for padding.
+                image_states: (1, s, d) float32.
 
         Returns:
             (b, q, d); rows of padding hold numbers that mean nothing.
         """
+        ids, bias, image_states = inputs
         hidden = self.inner.embeddings(input_ids=ids)
         states: Tensor = self.inner.encoder(
             hidden, attention_mask=bias[:, None, None, :], encoder_hidden_states=image_states
@@ -80,7 +82,7 @@ class DecoderMemory(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        self.attentions = nn.ModuleList(layer.crossattention.self for layer in _layers(model))
+        self.attentions: Any = nn.ModuleList(layer.crossattention.self for layer in _layers(model))
 
     def forward(self, question_states: Tensor) -> Tensor:
         """Project the states once per question.
@@ -111,25 +113,25 @@ class DecoderStep(nn.Module):
         self.inner = model.text_decoder
         self.past = int(model.config.text_config.num_hidden_layers)
 
-    def forward(
-        self, ids: Tensor, places: Tensor, bias: Tensor, question_bias: Tensor, memory: Tensor, cache: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Decode one token of each row.
 
         The caller owns the cache and writes the new keys and values into it, so that nothing is copied here.
 
         Args:
-            ids: (b, 1) int64, the token before.
-            places: (b, 1) int64, its position.
-            bias: (b, p + 1) float32: 0 for the places of the cache that are filled and for the token itself.
-            question_bias: (b, q) float32.
-            memory: (b, 2 x layers, heads, q, width), from `DecoderMemory`.
-            cache: (b, 2 x layers, heads, p, width); what is not filled yet is ignored.
+            *inputs: in this order
+                ids: (b, 1) int64, the token before.
+                places: (b, 1) int64, its position.
+                bias: (b, p + 1) float32: 0 for the places of the cache that are filled and for the token itself.
+                question_bias: (b, q) float32.
+                memory: (b, 2 x layers, heads, q, width), from `DecoderMemory`.
+                cache: (b, 2 x layers, heads, p, width); what is not filled yet is ignored.
 
         Returns:
             logits: (b, 1, v).
             fresh: (b, 2 x layers, heads, 1, width): keys and values of this token.
         """
+        ids, places, bias, question_bias, memory, cache = inputs
         past = _Past([cache[:, index] for index in range(cache.shape[1])])
         hidden = self.inner.bert.embeddings(input_ids=ids, position_ids=places)
         hidden = _decode(self.inner, hidden, bias[:, None, None, :], question_bias, _both(past, memory))
@@ -152,17 +154,19 @@ class AnswerScorer(nn.Module):
         later = torch.ones(tokens, tokens).triu(1)
         self.register_buffer("causal", (later * HIDDEN)[None, None], persistent=False)
 
-    def forward(self, ids: Tensor, question_bias: Tensor, memory: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """Score answers.
 
         Args:
-            ids: (b, t) int64: the starting token, then the answer, padded on the right with anything.
-            question_bias: (b, q) float32.
-            memory: (b, 2 x layers, heads, q, width).
+            *inputs: in this order
+                ids: (b, t) int64: the starting token, then the answer, padded on the right with anything.
+                question_bias: (b, q) float32.
+                memory: (b, 2 x layers, heads, q, width).
 
         Returns:
             (b, t, v): at each place the logits of the token that follows.
         """
+        ids, question_bias, memory = inputs
         past = _Past([])
         hidden = self.inner.bert.embeddings(input_ids=ids)
         hidden = _decode(self.inner, hidden, self.causal, question_bias, _both(past, memory))

@@ -18,7 +18,7 @@ OPSET = 17
 """Read by every target of accel, and the first with LayerNormalization as one node."""
 
 
-def part_onnx(part: Part, module: nn.Module, example: Arrays) -> bytes:
+def part_onnx(part: Part, module: nn.Module, *, example: Arrays) -> bytes:
     """Write a part as one ONNX file.
 
     Args:

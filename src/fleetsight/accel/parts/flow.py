@@ -166,7 +166,7 @@ def compile_parts(request: RecipeRequest, cache: ArtifactCache) -> tuple[tuple[C
 
 
 @contextmanager
-def put_back(model: Any, recipe: Recipe, artifact: Artifact) -> Iterator[Any]:
+def drop_in(model: Any, recipe: Recipe, *, artifact: Artifact) -> Iterator[Any]:
     """Drop compiled parts into the original pipeline for a while.
 
     Args:
@@ -179,7 +179,7 @@ def put_back(model: Any, recipe: Recipe, artifact: Artifact) -> Iterator[Any]:
     """
     compiled = CompiledPipeline(artifact)
     plan = PipelineFile.load(artifact.folder / COMPILED_FOLDER)
-    replaced = recipe.stand_ins(model, compiled.sessions, plan.settings)
+    replaced = recipe.stand_ins(model, compiled.sessions, settings=plan.settings)
     originals = {name: getattr(model, name) for name in replaced}
     try:
         for name, stand_in in replaced.items():
@@ -244,7 +244,7 @@ class _Work:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What the pipeline must know."""
-        return self.recipe.settings(self.folder, self.original, self.sizes)
+        return self.recipe.settings(self.folder, self.original, sizes=self.sizes)
 
     def key(self, part: str, precision: str) -> str:
         """Digest of everything that decides an artifact.
@@ -292,7 +292,7 @@ class _Work:
                 stack.callback(session.close)
                 sessions[compiled.name] = session
             pipeline = make_pipeline(self.request.recipe, sessions, settings=self.settings)
-            agreement = self.recipe.compare(pipeline, self.original, self.examples)
+            agreement = self.recipe.compare(pipeline, self.original, examples=self.examples)
         if not agreement.passed:
             raise PartError(
                 f"the compiled {self.request.recipe} does not answer as the original: {'; '.join(agreement.reasons)}",

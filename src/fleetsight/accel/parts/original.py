@@ -31,7 +31,7 @@ def load_original(recipe: Recipe, folder: Path) -> nn.Module:
             f"recipe {recipe.name!r} takes a {recipe.architecture}, {folder} holds {', '.join(map(str, named))}",
             hint="another recipe, or another folder",
         )
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     kind: Any = getattr(transformers, recipe.architecture)
     try:
         if not is_trained(folder):

@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetsight.accel.session import Arrays
 from fleetsight.errors import Error
 from fleetsight.vision.image import Image
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import nn
-
-    from fleetsight.accel.session import Arrays
 
 Settings: TypeAlias = Mapping[str, Any]
 """What the run-time pipeline must know of a model beside its parts; plain JSON values."""
@@ -31,7 +32,7 @@ class PartError(Error):
 class Runner(Protocol):
     """What a pipeline needs of a compiled part: any `Session` is one."""
 
-    def run(self, *inputs: "NDArray[Any]") -> "Arrays":
+    def run(self, *inputs: NDArray[Any]) -> Arrays:
         """Run the part once; see `Session.run`."""
         ...
 
@@ -121,18 +122,55 @@ class Recipe:
         name: as on the command line.
         architecture: class of transformers that reads the weights.
         parts: from the original model and its sizes to its parts.
-        settings: from the folder of the weights, the model and its sizes to what the pipeline must know.
+        settings: (folder, model, sizes=) to what the pipeline must know.
         pipeline: from runners and settings to the pipeline that users ask; importing it must not import torch.
         ask: exercise a pipeline on examples, so that every part is fed what it will be fed in use.
-        compare: answers of a pipeline against those of the original.
-        stand_ins: dotted name of a module of the original -> a module that runs the compiled parts in its place.
+        compare: (pipeline, model, examples=) to how far the answers of a pipeline are the original's.
+        stand_ins: (model, runners, settings=) to an attribute of the original -> a module that takes its place.
     """
 
     name: str
     architecture: str
     parts: "Callable[[nn.Module, Mapping[str, tuple[int, ...]]], tuple[Part, ...]]" = field(repr=False)
-    settings: "Callable[[Any, nn.Module, Mapping[str, tuple[int, ...]]], dict[str, Any]]" = field(repr=False)
+    settings: Callable[..., dict[str, Any]] = field(repr=False)
     pipeline: Callable[[Runners, Settings], Any] = field(repr=False)
     ask: Callable[[Any, Examples], None] = field(repr=False)
-    compare: "Callable[[Any, nn.Module, Examples], Agreement]" = field(repr=False)
-    stand_ins: "Callable[[nn.Module, Runners, Settings], Mapping[str, nn.Module]]" = field(repr=False)
+    compare: Callable[..., Agreement] = field(repr=False)
+    stand_ins: "Callable[..., Mapping[str, nn.Module]]" = field(repr=False)
+
+
+def run_rows(runner: Runner, rows: Arrays, *, whole: Arrays = ()) -> Arrays:
+    """Run a part on any number of rows.
+
+    A part with an open batch takes them at once. A part compiled for a fixed batch takes them in chunks; the last one is
+    filled up with copies of its first row, whose answers are dropped.
+
+    Args:
+        runner: the compiled part.
+        rows: inputs whose axis 0 is the batch, all of n >= 1 rows.
+        whole: inputs shared by all rows.
+
+    Returns:
+        its outputs, n rows each.
+    """
+    count = len(rows[0])
+    batch = _fixed_batch(runner)
+    if batch is None or batch == count:
+        return runner.run(*rows, *whole)
+    answers: list[Arrays] = []
+    for start in range(0, count, batch):
+        chunk = tuple(array[start : start + batch] for array in rows)
+        real = len(chunk[0])
+        if real < batch:
+            chunk = tuple(_filled(array, batch) for array in chunk)
+        answers.append(tuple(output[:real] for output in runner.run(*chunk, *whole)))
+    return tuple(np.concatenate(parts) for parts in zip(*answers, strict=True))
+
+
+def _fixed_batch(runner: Runner) -> int | None:
+    specs = getattr(runner, "inputs", ())
+    return specs[0].shape[0] if specs and specs[0].shape else None
+
+
+def _filled(array: NDArray[Any], batch: int) -> NDArray[Any]:
+    return np.concatenate([array, np.repeat(array[:1], batch - len(array), axis=0)])

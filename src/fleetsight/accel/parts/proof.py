@@ -17,8 +17,7 @@ from torch import nn
 
 from fleetsight.accel.graph import Graph
 from fleetsight.accel.parts.export import EagerRunner, part_graph, part_onnx
-from fleetsight.accel.parts.part import Examples, Part, PartError, Recipe, Runner
-from fleetsight.accel.parts.rows import run_rows
+from fleetsight.accel.parts.part import Examples, Part, PartError, Recipe, Runner, run_rows
 from fleetsight.accel.session import Arrays
 
 KEEP = 24
@@ -61,7 +60,7 @@ class PartProof:
             the graph.
         """
         if self._graph is None:
-            onnx = part_onnx(self.part, self.module, self.samples(1)[0])
+            onnx = part_onnx(self.part, self.module, example=self.samples(1)[0])
             self._graph = part_graph(self.part, onnx, licence=licence, lineage=lineage)
         return self._graph
 
@@ -96,9 +95,7 @@ class PartProof:
         """
         eager = EagerRunner(self.module)
         rows = len(self.part.rows)
-        pairs = [
-            (eager.run(*call), run_rows(runner, call[:rows], whole=call[rows:])) for call in self.fed[:PROVED]
-        ]
+        pairs = [(eager.run(*call), run_rows(runner, call[:rows], whole=call[rows:])) for call in self.fed[:PROVED]]
         figures = {
             name: compare_outputs([(a[index], b[index]) for a, b in pairs])
             for index, name in enumerate(self.part.outputs)

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 from transformers.models.sam.modeling_sam import SamVisionEncoderOutput
 
-from fleetsight.accel.parts.part import Agreement, Examples, Part, PartError, Recipe, Runners, Settings
+from fleetsight.accel.parts.part import Agreement, Examples, Part, PartError, Recipe, Runners, Settings, run_rows
 from fleetsight.accel.parts.pixels import PixelSettings
-from fleetsight.accel.parts.rows import run_rows
 from fleetsight.accel.parts.segment import (
     FILLING,
     LOWER_RIGHT,
@@ -85,18 +84,20 @@ class MaskDecoder(nn.Module):
         self.inner = model.mask_decoder
         self.register_buffer("places", model.get_image_wide_positional_embeddings().detach(), persistent=False)
 
-    def forward(self, points: Tensor, kinds: Tensor, image_states: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Find masks.
 
         Args:
-            points: (b, n, 2) float32, x and y in pixels of the model's input.
-            kinds: (b, n) int64, as in `segment`.
-            image_states: (1, c, h, w) float32.
+            *inputs: in this order
+                points: (b, n, 2) float32, x and y in pixels of the model's input.
+                kinds: (b, n) int64, as in `segment`.
+                image_states: (1, c, h, w) float32.
 
         Returns:
             logits: (b, 3, 4h, 4w).
             scores: (b, 3).
         """
+        points, kinds, image_states = inputs
         count = points.shape[0]
         # Prompts become the batch: the original's own axis for them is a repeat that static compilers dislike.
         masks, scores = self.inner(
@@ -143,7 +144,7 @@ def parts(model: nn.Module, sizes: Sizes) -> tuple[Part, ...]:
     )
 
 
-def settings(folder: Path, model: nn.Module, sizes: Sizes) -> dict[str, Any]:
+def settings(folder: Path, model: nn.Module, *, sizes: Sizes) -> dict[str, Any]:
     """What the pipeline must know.
 
     Args:
@@ -206,7 +207,7 @@ def ask(pipeline: SamPipeline, examples: Examples) -> None:
             pipeline.segment(seen, [prompt])
 
 
-def compare(pipeline: SamPipeline, model: nn.Module, examples: Examples) -> Agreement:
+def compare(pipeline: SamPipeline, model: nn.Module, *, examples: Examples) -> Agreement:
     """Ask both the same.
 
     Args:
@@ -285,20 +286,20 @@ def original_masks(
     return answer.pred_masks[0, 0].numpy(), answer.iou_scores[0, 0].numpy()
 
 
-def stand_ins(model: nn.Module, runners: Runners, values: Settings) -> dict[str, nn.Module]:
+def stand_ins(model: nn.Module, runners: Runners, *, settings: Settings) -> dict[str, nn.Module]:
     """Modules that run the compiled parts in place of the original's.
 
     Args:
         model: SamModel.
         runners: compiled parts.
-        values: the pipeline's settings.
+        settings: the pipeline's settings.
 
     Returns:
         for each attribute of the model what takes its place. The prompt encoder hands prompts through to the mask
         decoder, which holds both.
     """
     del model
-    lengths = [int(size) for size in values["prompt_tokens"]]
+    lengths = [int(size) for size in settings["prompt_tokens"]]
     decoders = {size: runners[mask_decoder_name(size, lengths)] for size in lengths}
     return {
         "vision_encoder": _EncoderStandIn(runners["image_encoder"]),

@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.accel.parts.part import PartError, Runners, Settings
+from fleetsight.accel.parts.part import PartError, Runners, Settings, run_rows
 from fleetsight.accel.parts.pixels import PixelSettings, prepare
-from fleetsight.accel.parts.rows import run_rows
 from fleetsight.vision.image import Image, size_wh
 
 FOREGROUND, BACKGROUND, NO_POINT, FILLING = 1, 0, -1, -10

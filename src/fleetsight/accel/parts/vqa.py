@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.accel.parts.part import PartError, Runners, Settings
+from fleetsight.accel.parts.part import PartError, Runners, Settings, run_rows
 from fleetsight.accel.parts.pixels import PixelSettings, prepare
-from fleetsight.accel.parts.rows import run_rows
 from fleetsight.accel.parts.words import Words
 from fleetsight.vision.image import Image
 

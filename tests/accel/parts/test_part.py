@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fleetsight.accel.graph import TensorSpec
-from fleetsight.accel.parts.rows import run_rows
+from fleetsight.accel.parts.part import run_rows
 from fleetsight.accel.session import Arrays
 
 
