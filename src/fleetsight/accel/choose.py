@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 AUTO = ("openvino", "onnxruntime")
 """Targets that "auto" tries, fastest first (our measurement: bench/results)."""
 
-TARGETS = (*AUTO, "null")
+TARGETS = (*AUTO, "torch", "neuron", "null")
 """Every target; each is the module of that name in `fleetsight.accel.targets`."""
 
 

@@ -1,13 +1,15 @@
 """Pictures that models are proved and calibrated on: a folder of the user's own, or a fixed set that is made up.
 
 A folder may hold `truth.json` beside its pictures: {"FILE": {"label": 3}} for classifiers, {"FILE": {"boxes": [[x0, y0, x1,
-y1, label], ...]}} in pixels for detectors. With it the gate `task` can say what a compiled model costs in accuracy.
+y1, label], ...], "ignore": [[x0, y0, x1, y1], ...]}} in pixels for detectors. With it the gate `task` can say what a compiled
+model costs in accuracy.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,22 +46,34 @@ class PicturesError(Error):
 class Pictures:
     """Pictures, where they come from, and what is on them where that is known.
 
+    They are decoded on first use: a hit in the artifact cache needs their digest alone.
+
     Attributes:
-        images: (h, w, 3) uint8 RGB each.
+        count: how many.
+        load: decodes them.
+        is_real: they are the user's, not made up.
         origin: for the report.
         sha256: digest of the files, or of the name of the made-up set.
         labels: true class by index of the picture; empty where not known.
         boxes: true boxes by index of the picture; empty where not known.
     """
 
-    images: tuple[Image, ...] = field(repr=False)
+    count: int
+    load: Callable[[], tuple[Image, ...]] = field(repr=False)
+    is_real: bool
     origin: str
     sha256: str
     labels: Mapping[int, int] = field(default_factory=dict, repr=False)
     boxes: Mapping[int, TruthBoxes] = field(default_factory=dict, repr=False)
 
-    def __len__(self) -> int:
-        return len(self.images)
+    @cached_property
+    def images(self) -> tuple[Image, ...]:
+        """The pictures, (h, w, 3) uint8 RGB each.
+
+        Raises:
+            PicturesError: one cannot be decoded.
+        """
+        return self.load()
 
 
 def read_pictures(folder: Path, *, limit: int = PICTURES_MAX) -> Pictures:
@@ -82,18 +96,25 @@ def read_pictures(folder: Path, *, limit: int = PICTURES_MAX) -> Pictures:
         raise PicturesError(f"{folder} holds no pictures", hint=f"it may hold {', '.join(SUFFIXES)}")
     if len(paths) > limit:
         paths = [paths[index] for index in np.linspace(0, len(paths) - 1, limit).astype(int)]
-    digest, images = hashlib.sha256(), list[Image]()
+    digest, contents = hashlib.sha256(), list[bytes]()
     for path in paths:
-        content = _read(path)
-        digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
-        digest.update(content)
-        decoded = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
-        if decoded is None:
-            raise PicturesError(f"{path} is no picture that can be read", hint="remove it, or save it again")
-        images.append(np.asarray(decoded, dtype=np.uint8))
+        contents.append(_read(path))
+        digest.update(f"{path.relative_to(folder).as_posix()} {len(contents[-1])}\n".encode())
+        digest.update(contents[-1])
     labels, boxes = _read_truth(folder, paths, digest)
-    origin = f"{len(images)} pictures of {folder.name}"
-    return Pictures(images=tuple(images), origin=origin, sha256=digest.hexdigest(), labels=labels, boxes=boxes)
+
+    def decode() -> tuple[Image, ...]:
+        return tuple(_decode(path, content) for path, content in zip(paths, contents, strict=True))
+
+    return Pictures(
+        count=len(paths),
+        load=decode,
+        is_real=True,
+        origin=f"{len(paths)} pictures of {folder.name}",
+        sha256=digest.hexdigest(),
+        labels=labels,
+        boxes=boxes,
+    )
 
 
 def made_up_pictures(count: int = MADE_UP) -> Pictures:
@@ -105,9 +126,20 @@ def made_up_pictures(count: int = MADE_UP) -> Pictures:
     Returns:
         pictures of 480 x 360; they show nothing that a model was trained on, which the origin says.
     """
-    images = tuple(_made_up(seed) for seed in range(count))
-    digest = hashlib.sha256(f"made-up pictures 1, {count}".encode()).hexdigest()
-    return Pictures(images=images, origin=f"{count} made-up pictures (no --data)", sha256=digest)
+    return Pictures(
+        count=count,
+        load=lambda: tuple(_made_up(seed) for seed in range(count)),
+        is_real=False,
+        origin=f"{count} made-up pictures (no --data)",
+        sha256=hashlib.sha256(f"made-up pictures 1, {count}".encode()).hexdigest(),
+    )
+
+
+def _decode(path: Path, content: bytes) -> Image:
+    decoded = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
+    if decoded is None:
+        raise PicturesError(f"{path} is no picture that can be read", hint="remove it, or save it again")
+    return np.asarray(decoded, dtype=np.uint8)
 
 
 def _made_up(seed: int) -> Image:
@@ -146,7 +178,7 @@ def _read_truth(folder: Path, paths: list[Path], digest: Any) -> tuple[dict[int,
             if "label" in entry:
                 labels[index] = int(entry["label"])
             if "boxes" in entry:
-                boxes[index] = _truth_boxes(entry["boxes"])
+                boxes[index] = _truth_boxes(entry["boxes"], entry.get("ignore", []))
     except (ValueError, TypeError, AttributeError, IndexError) as error:
         raise PicturesError(
             f"{folder / TRUTH_FILE} cannot be read: {error}",
@@ -155,7 +187,7 @@ def _read_truth(folder: Path, paths: list[Path], digest: Any) -> tuple[dict[int,
     return labels, boxes
 
 
-def _truth_boxes(rows: list[list[float]]) -> TruthBoxes:
+def _truth_boxes(rows: list[list[float]], ignored: list[list[float]]) -> TruthBoxes:
     table = np.asarray(rows, dtype=np.float32).reshape(-1, 5)
-    nothing = np.zeros((0, 4), dtype=np.float32)
-    return TruthBoxes(boxes_xyxy_px=table[:, :4], labels=table[:, 4].astype(np.int32), ignore_xyxy_px=nothing)
+    ignore = np.asarray(ignored, dtype=np.float32).reshape(-1, 4)
+    return TruthBoxes(boxes_xyxy_px=table[:, :4], labels=table[:, 4].astype(np.int32), ignore_xyxy_px=ignore)

@@ -150,7 +150,8 @@ def check_inputs(inputs: Sequence[NDArray[Any]], specs: Sequence[TensorSpec]) ->
             f"the inputs hold batches of {', '.join(map(str, sorted(batches)))}",
             hint="give every input the same number of rows, at least one",
         )
-    return tuple(np.ascontiguousarray(array) for array in inputs)
+    # Not ascontiguousarray: it makes a row of a single number.
+    return tuple(np.asarray(array, order="C") for array in inputs)
 
 
 def as_inputs(batch: NDArray[Any] | Arrays) -> Arrays:

@@ -17,8 +17,10 @@ from typer.core import TyperGroup
 
 from fleetsight import settings as settings_file
 from fleetsight.cli.chaos import chaos_app
+from fleetsight.cli.compile import compile_app
 from fleetsight.cli.cooler import cooler_app
 from fleetsight.cli.device import device_app
+from fleetsight.cli.measuring.doctor import doctor_app
 from fleetsight.cli.model import model_app
 from fleetsight.cli.replay import replay_app
 from fleetsight.cli.serve import serve_app
@@ -92,7 +94,9 @@ app.add_typer(device_app, name="device")
 app.add_typer(model_app, name="model")
 app.add_typer(sim_app, name="sim")
 app.add_typer(train_app, name="train")
+app.add_typer(compile_app)
 app.add_typer(demo_app)
+app.add_typer(doctor_app)
 app.add_typer(serve_app)
 app.add_typer(chaos_app)
 app.add_typer(replay_app)

@@ -147,7 +147,9 @@ def decode_queries(
     scores = sigmoid(logits[np.arange(len(logits)), labels])
     boxes = np.asarray(boxes_cxcywh, dtype=np.float32)
     half = 0.5 * boxes[:, 2:]
-    corners = np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1) * np.float32([*input_wh, *input_wh])
+    corners = np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1) * np.array(
+        [*input_wh, *input_wh], np.float32
+    )
     chosen = (scores >= np.float32(score_min)) & np.isfinite(corners).all(axis=1)
     return Detections(boxes_xyxy_px=corners[chosen], scores=scores[chosen], labels=labels[chosen])
 

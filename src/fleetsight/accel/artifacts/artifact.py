@@ -119,6 +119,18 @@ class Artifact:
         named = {"licence": source.get("licence"), "lineage": source.get("lineage")}
         refuse_restricted(named, model=self.name)
 
+    def check_batch_of_one(self) -> None:
+        """Refuse an artifact that takes larger batches only.
+
+        Raises:
+            ArtifactError: its batch is fixed at more than one.
+        """
+        if self.manifest.batch not in {None, 1}:
+            raise ArtifactError(
+                f"artifact {self.name!r} takes batches of {self.manifest.batch}, one image at a time is needed",
+                hint="compile it with --batch 1 or --batch dynamic",
+            )
+
     def session(self, *, streams: int | None = None, threads: int | None = None) -> Session:
         """Load it on its target.
 

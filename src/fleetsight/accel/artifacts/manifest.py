@@ -7,7 +7,7 @@ half of the key. Who signs is a matter of trust: a signature by a key that the r
 import base64
 import difflib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -203,7 +203,7 @@ def _are_texts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(inner, str) for inner in value.values())
 
 
-_KINDS = {
+_KINDS: dict[str, Callable[[Any], bool]] = {
     "batch": lambda v: v is None or (isinstance(v, int) and not isinstance(v, bool) and v >= 1),
     "flags": _are_texts,
     "files": _are_texts,

@@ -181,7 +181,9 @@ class _Loader:
             import transformers
         except ImportError as error:
             raise _not_installed(error) from error
-        transformers.logging.set_verbosity_error()
+        logging: Any = transformers.logging
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
         kind: Any = {
             "classes": transformers.AutoModelForImageClassification,
             "vector": transformers.AutoModel,

@@ -54,7 +54,7 @@ class PictureInput:
             source = source[top : top + cut_h, left : left + cut_w]
         shrinks = source.shape[1] > width
         resized = cv2.resize(source, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        scaled = (resized.astype(np.float32) / 255.0 - np.float32(self.mean)) / np.float32(self.std)
+        scaled = (resized.astype(np.float32) / 255.0 - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return (np.ascontiguousarray(scaled.transpose(2, 0, 1)[None]),)
 
 

@@ -49,6 +49,7 @@ class Source:
         answer: what the outputs mean.
         prepare: turns a picture into the inputs of batch 1, as the model was trained; None where it takes no pictures.
         preprocess: "host": `prepare` normalises; "fused": the network does, and takes bytes.
+        unfused: the same model with its host preprocessing, where `preprocess` is "fused".
         is_trained: False where the weights are random: such a model measures speed, and agreement says little.
     """
 
@@ -64,4 +65,5 @@ class Source:
     answer: Answer = "tensors"
     prepare: "Callable[[Image], Arrays] | None" = field(default=None, repr=False)
     preprocess: Literal["host", "fused"] = "host"
+    unfused: "Source | None" = None
     is_trained: bool = True

@@ -10,7 +10,6 @@ import importlib
 import inspect
 import json
 import re
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -106,7 +105,7 @@ def _count_outputs(module: Any, example: Arrays) -> int:
 
     with torch.no_grad():
         found = module(*(torch.from_numpy(array) for array in example))
-    return len(found) if isinstance(found, Sequence) and not isinstance(found, torch.Tensor) else 1
+    return len(found) if isinstance(found, list | tuple) else 1
 
 
 def _digest(module: Any, example: Arrays, batch: int | None) -> str:
