@@ -43,7 +43,7 @@ RESAMPLES = 200
 """Bootstrap of the loss over frames: two hundred give the ends of a 95 % interval to a tenth of its width."""
 
 
-def candidates(source: Source, gates: Gates, cache: ArtifactCache) -> Iterator[Tried]:
+def candidates(source: Source, gates: Gates, *, cache: ArtifactCache) -> Iterator[Tried]:
     """Each precision with both kinds of preprocessing, compiled and proved."""
     for precision in openvino.precisions():
         for variant in (source, fused(source)):
@@ -64,7 +64,7 @@ def scored(tried: Tried, pictures: Pictures) -> list[Any]:
         return run_all(session, Gates({}, pictures).inputs_of(tried.candidate.source))
 
 
-def losses(source: Source, before: list[Any], after: list[Any], *, pictures: Pictures) -> tuple[float, list[float]]:
+def losses(source: Source, before: list[Any], *, after: list[Any], pictures: Pictures) -> tuple[float, list[float]]:
     """Loss of mAP in points, and its 95 % interval over frames drawn again."""
 
     def loss(chosen: Any) -> float:
@@ -105,7 +105,7 @@ def main() -> None:
             Gates({}, read_pictures(root / "proved")),
             ArtifactCache(root / "c", Ed25519PrivateKey.generate()),
         )
-        tried = measure(list(candidates(source, gates, cache)), gates)
+        tried = measure(list(candidates(source, gates, cache=cache)), gates)
         done = [entry for entry in tried if entry.compiled is not None]
         answers = {entry.candidate.name: scored(entry, pictures) for entry in done}
         first = answers["f32"]
@@ -113,7 +113,7 @@ def main() -> None:
         slowest = next(entry.images_per_s or 1.0 for entry in done if entry.candidate.name == "f32")
         for entry in done:
             name = entry.candidate.name
-            lost, interval = losses(source, first, answers[name], pictures=pictures)
+            lost, interval = losses(source, first, after=answers[name], pictures=pictures)
             score, rate = task_metric(source, answers[name], pictures=pictures), entry.images_per_s or 0.0
             detail[name] = {"map": round(score, 3), "lost": round(lost, 3), "lost_95": interval}
             detail[name] |= {
