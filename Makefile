@@ -56,5 +56,5 @@ clean: ## remove what the targets made
 
 .venv/installed-all: .venv/installed-core
 	@echo "installing torch and the tools of development into .venv (a few minutes) ..." >&2
-	@$(INSTALL) -e ".[stripe,train,dev]"
+	@$(INSTALL) -e ".[stripe,train,compile,dev]"
 	@touch $@

@@ -9,8 +9,8 @@ from pathlib import Path
 from record import record
 
 from fleetsight.accel.detector import Detector
-from fleetsight.accel.importer import ImportOptions, import_onnx
-from fleetsight.accel.labels import COCO
+from fleetsight.accel.importing.importer import ImportOptions, import_onnx
+from fleetsight.accel.importing.labels import COCO
 from fleetsight.apps.cooler.flow import Engine, settle
 
 SHARED = Path(os.environ.get("FLEETSIGHT_SHARED") or Path(__file__).resolve().parents[2] / "shared")

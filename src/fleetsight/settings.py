@@ -46,6 +46,12 @@ class Settings:
     target: str = field(
         metadata={"text": "chip and runtime that run models: auto, openvino, onnxruntime, null"}, default="auto"
     )
+    artifact_keys: str = field(
+        metadata={
+            "text": "public keys (base64, commas between) whose compiled models are opened, besides this machine's own"
+        },
+        default="",
+    )
     threads: int = field(metadata={"text": "threads of one model session; 0 takes every core"}, default=0)
     decode_ram_bytes: int = field(metadata={"text": "memory the decoding process may take"}, default=1 << 30)
     decode_cpu_s: int = field(metadata={"text": "CPU time for decoding one clip"}, default=60)

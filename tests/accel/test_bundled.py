@@ -1,7 +1,7 @@
 import pytest
 
 from fleetsight.accel.bundled import bundled_folder, bundled_model, bundled_names
-from fleetsight.accel.trial import run_trial
+from fleetsight.accel.importing.trial import run_trial
 
 BYTES_MAX = 4 * 1024**2
 

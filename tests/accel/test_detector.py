@@ -9,11 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from fleetsight.accel.choose import open_session
-from fleetsight.accel.detector import DETECTIONS_MAX, SESSIONS_MAX, Detector
-from fleetsight.accel.importer import ImportOptions, import_onnx
-from fleetsight.accel.labels import COCO
+from fleetsight.accel.detector import SESSIONS_MAX, Detector
+from fleetsight.accel.graph import TensorSpec
+from fleetsight.accel.importing.importer import ImportOptions, import_onnx
+from fleetsight.accel.importing.labels import COCO
 from fleetsight.accel.portable import ModelError, PortableModel
-from fleetsight.accel.session import ClosedError
+from fleetsight.accel.proving.answers import DETECTIONS_MAX
+from fleetsight.accel.session import Arrays, ClosedError, as_inputs
 from fleetsight.vision.box import iou
 from fleetsight.vision.detections import Detections
 from fleetsight.vision.image import Image, ShapeError
@@ -26,19 +28,24 @@ class Told:
     """A session that answers with what it was given."""
 
     target, precision = "told", "f32"
-    input_shape: tuple[int, ...] = (1, 3, 64, 96)
+    inputs: tuple[TensorSpec, ...] = (TensorSpec(name="images", element="f32", shape=(1, 3, 64, 96)),)
+    outputs: tuple[TensorSpec, ...] = (TensorSpec(name="output", element="f32", shape=(1, CELLS, 6)),)
 
     def __init__(self, raw: Floats) -> None:
         self.raw = raw[None]
 
-    def run(self, batch: Floats) -> tuple[Floats, ...]:
-        assert batch.shape == self.input_shape
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        return self.inputs[0].shape
+
+    def run(self, *inputs: Floats) -> Arrays:
+        assert inputs[0].shape == self.input_shape
         return (self.raw,)
 
-    def map(self, batches: Iterable[Floats]) -> Iterator[tuple[Floats, ...]]:
+    def map(self, batches: Iterable[Floats | Arrays]) -> Iterator[Arrays]:
         waiting = []
         for batch in batches:
-            waiting.append(self.run(batch))
+            waiting.append(self.run(*as_inputs(batch)))
             if len(waiting) == 3:
                 yield waiting.pop(0)
         yield from waiting
@@ -155,7 +162,7 @@ def test_a_detector_opens_a_few_sizes_and_no_more(model: PortableModel) -> None:
         return Told(np.zeros((1, 6), dtype=np.float32))
 
     detector = Detector.open(model, "null")
-    detector._open = opener
+    detector._open = (model, opener)
     sizes = {detector._fitting((w, h))[0].input_size_wh for w in range(8, 97, 8) for h in range(8, 97, 8)}
     assert len(opened) <= SESSIONS_MAX
     assert sizes <= {*opened, model.card.input_size_wh}

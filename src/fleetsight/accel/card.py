@@ -176,6 +176,22 @@ def parse_card(text: str | bytes) -> Card:
         raise CardError(f"card.json is not valid JSON: {error}") from error
     if not isinstance(raw, dict):
         raise CardError(f"card.json must hold an object, got {type(raw).__name__}")
+    return parse_card_fields(raw)
+
+
+def parse_card_fields(raw: dict[str, Any]) -> Card:
+    """Read a card that travels inside another file.
+
+    Args:
+        raw: the card as JSON read it.
+
+    Returns:
+        the card, every field checked.
+
+    Raises:
+        CardError: a field is unknown, missing or wrong.
+    """
+    raw = dict(raw)
     if raw.pop("format", None) != FORMAT:
         raise CardError(f"card field 'format' must be {FORMAT}", hint="the model may come from another version")
     known = [entry.name for entry in fields(Card)]
@@ -200,7 +216,20 @@ def format_card(card: Card) -> str:
     Returns:
         text of `card.json`; `parse_card` reads it back to an equal card.
     """
-    return json.dumps({"format": FORMAT, **asdict(card)}, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(card_fields(card), indent=2, ensure_ascii=False) + "\n"
+
+
+def card_fields(card: Card) -> dict[str, Any]:
+    """The card as plain JSON.
+
+    Args:
+        card: the card.
+
+    Returns:
+        an object that `parse_card_fields` reads back to an equal card.
+    """
+    fields_of_card: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **asdict(card)}))
+    return fields_of_card
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 AUTO = ("openvino", "onnxruntime")
 """Targets that "auto" tries, fastest first (our measurement: bench/results)."""
 
-TARGETS = (*AUTO, "null")
+TARGETS = (*AUTO, "torch", "neuron", "null")
 """Every target; each is the module of that name in `fleetsight.accel.targets`."""
 
 
@@ -37,7 +37,7 @@ def probe_targets() -> tuple[TargetReport, ...]:
     Returns:
         one report for each target, in the order of `TARGETS`.
     """
-    return tuple(TargetReport(target=name, reason=_module(name).probe()) for name in TARGETS)
+    return tuple(TargetReport(target=name, reason=target_module(name).probe()) for name in TARGETS)
 
 
 def open_session(
@@ -57,20 +57,18 @@ def open_session(
     Raises:
         TargetError: there is no such target, or none could open the model: the message gives every reason.
     """
-    if target != "auto" and target not in TARGETS:
-        close = difflib.get_close_matches(target, TARGETS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"targets: auto, {', '.join(TARGETS)}"
-        raise TargetError(f"there is no target {target!r}", hint=hint)
+    if target != "auto":
+        _check_target(target)
     if precision not in PRECISIONS:
         raise TargetError(f"there is no precision {precision!r}", hint=f"precisions: {', '.join(PRECISIONS)}")
     if threads is not None and threads < 1:
         raise TargetError(f"threads must be >= 1, got {threads}", hint="leave it out to use every core")
     reasons: list[str] = []
     for name in AUTO if target == "auto" else (target,):
-        reason = _module(name).probe()
+        reason = target_module(name).probe()
         if reason is None:
             try:
-                session: Session = _module(name).open_model(model, precision=precision, threads=threads)
+                session: Session = target_module(name).open_model(model, precision=precision, threads=threads)
             except TargetError as error:
                 reason = error.message
             else:
@@ -84,5 +82,24 @@ def open_session(
     )
 
 
-def _module(name: str) -> Any:
+def target_module(name: str) -> Any:
+    """The module of a target.
+
+    Args:
+        name: one of `TARGETS`.
+
+    Returns:
+        the module: `probe`, `precisions`, `compiler`, `compile`, `load`, `open_model`.
+
+    Raises:
+        TargetError: there is no such target.
+    """
+    _check_target(name)
     return import_module(f"fleetsight.accel.targets.{name}")
+
+
+def _check_target(target: str) -> None:
+    if target not in TARGETS:
+        close = difflib.get_close_matches(target, TARGETS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"targets: auto, {', '.join(TARGETS)}"
+        raise TargetError(f"there is no target {target!r}", hint=hint)

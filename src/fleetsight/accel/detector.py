@@ -2,7 +2,7 @@
 
 `detect` answers for one image. `stream` keeps the chip busy: this thread letterboxes the next image and decodes the
 last answer while requests are in flight. A detector made by `Detector.open` trims the padding that images of one size
-would leave: it opens the network once more at the smaller size.
+would leave: it opens the network once more at the smaller size. One of an artifact has the size it was compiled for.
 """
 
 import threading
@@ -11,33 +11,23 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetsight.accel.artifacts.artifact import Artifact
 from fleetsight.accel.card import Card
 from fleetsight.accel.choose import open_session
 from fleetsight.accel.portable import ModelError, PortableModel
-from fleetsight.accel.preprocess import Preprocessor
+from fleetsight.accel.preprocess import Described, Preprocessor, takes_bytes
+from fleetsight.accel.proving.answers import IOU_MAX, dense_boxes
 from fleetsight.accel.session import Precision, Session
+from fleetsight.errors import Error
 from fleetsight.vision.box import area
 from fleetsight.vision.detections import Detections
-from fleetsight.vision.heads import decode
 from fleetsight.vision.image import Image, check_image, size_wh
 from fleetsight.vision.letterbox import Letterbox
-from fleetsight.vision.nms import suppress
-
-IOU_MAX = 0.6
-"""Two kept boxes of one label overlap by at most this. YOLOX evaluates at 0.65 (released code); neighbouring facings
-stand close together but rarely cover each other's box by more than half."""
-
-CANDIDATES_MAX = 1000
-"""Most boxes that enter suppression, best first: a head that fires everywhere must not stall the stream. A thousand boxes
-take about 5 ms, three thousand 30; a full shelf gives a few dozen."""
-
-DETECTIONS_MAX = 300
-"""Most boxes per image, as COCO tools allow; five times a full shelf."""
 
 SESSIONS_MAX = 4
 """Most sizes one detector opens; images of further shapes take the full size with its padding."""
@@ -47,7 +37,7 @@ class Detector:
     """Finds things in images.
 
     Args:
-        model: a checked detector.
+        model: a checked detector, portable or compiled.
         session: the model opened on a target; the detector does not close it.
         iou_max: two kept boxes of one label overlap by at most this, 0-1.
 
@@ -56,15 +46,17 @@ class Detector:
         name: name of the model.
     """
 
-    def __init__(self, model: PortableModel, session: Session, *, iou_max: float = IOU_MAX) -> None:
+    def __init__(self, model: Described, session: Session, *, iou_max: float = IOU_MAX) -> None:
         if model.card.task != "detect":
             raise ModelError(f"model {model.name!r} does {model.card.task!r}, a detector is needed")
         self.labels = model.card.labels
         self.name = model.name
-        self._model = model
+        self._card = model.card
         self._session = session
+        self._takes_bytes = takes_bytes(session)
         self._iou_max = iou_max
-        self._open: Callable[[PortableModel], Session] | None = None
+        self._is_owner = False
+        self._open: tuple[PortableModel, Callable[[PortableModel], Session]] | None = None
         self._trimmed: dict[tuple[int, int], tuple[Card, Session]] = {}
         self._lock = threading.Lock()
 
@@ -89,7 +81,33 @@ class Detector:
         """
         opener = partial(open_session, target=target, precision=precision, threads=threads)
         detector = cls(model, opener(model))
-        detector._open = opener
+        detector._open, detector._is_owner = (model, opener), True
+        return detector
+
+    @classmethod
+    def of_artifact(cls, artifact: Artifact, *, threads: int | None = None) -> "Detector":
+        """Detect with a compiled model.
+
+        Args:
+            artifact: a checked artifact of a detector.
+            threads: most threads to use; None: all.
+
+        Returns:
+            a detector that owns its session: close it, or use it in a `with` block.
+
+        Raises:
+            ArtifactError: it carries no card, or was compiled for larger batches.
+            ModelError: it is no detector.
+            TargetError: its target cannot load it here.
+        """
+        artifact.check_batch_of_one()
+        session = artifact.session(threads=threads)
+        try:
+            detector = cls(artifact, session)
+        except Error:
+            session.close()
+            raise
+        detector._is_owner = True
         return detector
 
     def close(self) -> None:
@@ -97,7 +115,7 @@ class Detector:
         with self._lock:
             for _, session in self._trimmed.values():
                 session.close()
-            if self._open is not None:
+            if self._is_owner:
                 self._session.close()
 
     def __enter__(self) -> Self:
@@ -123,7 +141,7 @@ class Detector:
             TargetError: the target failed.
         """
         card, session = self._fitting(size_wh(check_image(image)))
-        batch, box = Preprocessor(card).prepare(image)
+        batch, box = self._prepare(Preprocessor(card), image, None)
         return self._read(session.run(batch)[0], card, box, score_min=score_min)
 
     def stream(self, images: Iterable[Image], *, score_min: float = 0.3) -> Iterator[Detections]:
@@ -147,12 +165,12 @@ class Detector:
             return
         card, session = self._fitting(size_wh(check_image(first)))
         preprocessor = Preprocessor(card)
-        busy: deque[tuple[NDArray[np.float32], Letterbox]] = deque()
-        idle: list[NDArray[np.float32]] = []
+        busy: deque[tuple[NDArray[Any], Letterbox]] = deque()
+        idle: list[NDArray[Any]] = []
 
-        def batches() -> Iterator[NDArray[np.float32]]:
+        def batches() -> Iterator[NDArray[Any]]:
             for image in chain([first], source):
-                batch, box = preprocessor.prepare(image, out=idle.pop() if idle else None)
+                batch, box = self._prepare(preprocessor, image, idle.pop() if idle else None)
                 busy.append((batch, box))
                 yield batch
 
@@ -164,25 +182,29 @@ class Detector:
 
     def _fitting(self, image_wh: tuple[int, int]) -> tuple[Card, Session]:
         """The session whose input fits images of one size, and its card."""
-        size = self._model.trimmed_size_wh(image_wh)
-        if self._open is None or size == self._model.card.input_size_wh:
-            return self._model.card, self._session
+        if self._open is None:
+            return self._card, self._session
+        whole, opener = self._open
+        size = whole.trimmed_size_wh(image_wh)
+        if size == self._card.input_size_wh:
+            return self._card, self._session
         with self._lock:
             if size not in self._trimmed:
                 if len(self._trimmed) >= SESSIONS_MAX:
-                    return self._model.card, self._session
-                model = self._model.resized(size)
-                self._trimmed[size] = (model.card, self._open(model))
+                    return self._card, self._session
+                model = whole.resized(size)
+                self._trimmed[size] = (model.card, opener(model))
             return self._trimmed[size]
 
+    def _prepare(
+        self, preprocessor: Preprocessor, image: Image, out: NDArray[Any] | None
+    ) -> tuple[NDArray[Any], Letterbox]:
+        if self._takes_bytes:
+            return preprocessor.letterbox(image, out=out)
+        return preprocessor.prepare(image, out=out)
+
     def _read(self, raw: NDArray[np.float32], card: Card, box: Letterbox, *, score_min: float) -> Detections:
-        if card.decoder == "none":
-            raise ModelError(f"model {card.name!r} has no decoder")
-        found = decode(raw[0], card.decoder, input_wh=card.input_size_wh, score_min=score_min, strides=card.strides)
-        if len(found) > CANDIDATES_MAX:
-            found = found.select(np.argsort(-found.scores, kind="stable")[:CANDIDATES_MAX])
-        boxes, scores, labels = found.boxes_xyxy_px, found.scores, found.labels
-        kept = found.select(suppress(boxes, scores, labels=labels, iou_max=self._iou_max, keep_max=DETECTIONS_MAX))
+        kept = dense_boxes(raw[0], card, score_min=score_min, iou_max=self._iou_max)
         placed = Detections(
             boxes_xyxy_px=box.boxes_to_image(kept.boxes_xyxy_px), scores=kept.scores, labels=kept.labels
         )

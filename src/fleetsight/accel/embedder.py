@@ -1,12 +1,14 @@
 """An embedder: crops in, unit vectors out; near vectors mean the same SKU."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.accel.portable import ModelError, PortableModel
-from fleetsight.accel.preprocess import Preprocessor
+from fleetsight.accel.artifacts.artifact import Artifact
+from fleetsight.accel.portable import ModelError
+from fleetsight.accel.preprocess import Described, Preprocessor, takes_bytes
 from fleetsight.accel.session import Session
 from fleetsight.vision.image import Image
 
@@ -15,7 +17,7 @@ class Embedder:
     """Turns crops into vectors.
 
     Args:
-        model: a checked embedder.
+        model: a checked embedder, portable or compiled.
         session: the model opened on a target; the embedder does not close it.
 
     Attributes:
@@ -23,13 +25,33 @@ class Embedder:
         dimensions: length of each vector.
     """
 
-    def __init__(self, model: PortableModel, session: Session) -> None:
+    def __init__(self, model: Described, session: Session) -> None:
         if model.card.task != "embed":
             raise ModelError(f"model {model.name!r} does {model.card.task!r}, an embedder is needed")
         self.name = model.name
-        self.dimensions = model.facts.outputs[0].shape[1] or 0
+        self.dimensions = session.outputs[0].shape[-1] or 0
+        self._takes_bytes = takes_bytes(session)
         self._card = model.card
         self._session = session
+
+    @classmethod
+    def of_artifact(cls, artifact: Artifact, *, threads: int | None = None) -> "Embedder":
+        """Embed with a compiled model; its session lives as long as the process.
+
+        Args:
+            artifact: a checked artifact of an embedder.
+            threads: most threads to use; None: all.
+
+        Returns:
+            the embedder.
+
+        Raises:
+            ArtifactError: it carries no card, or was compiled for larger batches.
+            ModelError: it is no embedder.
+            TargetError: its target cannot load it here.
+        """
+        artifact.check_batch_of_one()
+        return cls(artifact, artifact.session(threads=threads))
 
     def embed(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         """Embed crops; safe from several threads.
@@ -51,9 +73,9 @@ class Embedder:
             return np.zeros((0, self.dimensions), dtype=np.float32)
         preprocessor = Preprocessor(self._card, smooth=True)
 
-        def batches() -> Iterator[NDArray[np.float32]]:
+        def batches() -> Iterator[NDArray[Any]]:
             for crop in crops:
-                yield preprocessor.prepare(crop)[0]
+                yield (preprocessor.letterbox(crop) if self._takes_bytes else preprocessor.prepare(crop))[0]
 
         if len(crops) == 1:
             rows = self._session.run(next(batches()))[0]

@@ -11,6 +11,9 @@ from typing import Any
 
 from fleetsight.errors import Error
 
+UNSTATED = "unstated"
+"""The licence of weights of which nobody says anything."""
+
 _RESTRICTED = (
     ("AGPL", re.compile(r"\bagpl|affero", re.IGNORECASE)),
     ("GPL", re.compile(r"\bgpl|(?<!lesser )general public licen[cs]e", re.IGNORECASE)),

@@ -16,6 +16,14 @@ NESTING_MAX = 64
 FLOAT32 = 1
 """`TensorProto.DataType.FLOAT`."""
 
+_PICKLE_STARTS = (
+    b"PK\x03\x04",
+    b"PK\x05\x06",
+    *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)),
+    b"\x93NUMPY",
+)
+"""First bytes of zip files (torch.save, joblib, .npz), of pickles of protocol 2 to 5, and of .npy files."""
+
 DIMENSIONS_MAX = 16
 """Most dimensions of an input or output; models for images have four."""
 
@@ -68,6 +76,18 @@ class OnnxFacts:
     outputs: tuple[Port, ...]
     metadata: dict[str, str] = field(default_factory=dict)
     external: tuple[str, ...] = ()
+
+
+def looks_pickled(content: bytes) -> bool:
+    """Whether some loader would unpickle these bytes.
+
+    Args:
+        content: the whole file, or its beginning.
+
+    Returns:
+        True for a pickle, a zip file such as torch.save writes, or a numpy file.
+    """
+    return content.startswith(_PICKLE_STARTS)
 
 
 def read_facts(content: bytes) -> OnnxFacts:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fleetsight.accel.card import Card, format_card, parse_card
+from fleetsight.accel.graph import Graph, TensorSpec
 from fleetsight.accel.licence import refuse_restricted
-from fleetsight.accel.onnx_file import FLOAT32, OnnxFacts, read_facts, with_input_size
+from fleetsight.accel.onnx_file import FLOAT32, OnnxFacts, looks_pickled, read_facts, with_input_size
 from fleetsight.errors import Error
 from fleetsight.vision.heads import COLUMNS_BEFORE_CLASSES, cells
 from fleetsight.vision.letterbox import fit
@@ -33,14 +34,6 @@ FILES_MAX = 16
 
 _PLAIN_SUFFIXES = {".md", ".txt", ".json", ".png", ".svg", ""}
 """Suffixes of files that may lie beside the model: text and pictures of it."""
-
-_PICKLE_STARTS = (
-    b"PK\x03\x04",
-    b"PK\x05\x06",
-    *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)),
-    b"\x93NUMPY",
-)
-"""First bytes of zip files (torch.save, joblib, .npz), of pickles of protocol 2 to 5, and of .npy files."""
 
 
 class ModelError(Error):
@@ -75,6 +68,21 @@ class PortableModel:
         """Shape of one batch: (1, 3, h, w)."""
         width, height = self.card.input_size_wh
         return (1, 3, height, width)
+
+    @property
+    def graph(self) -> Graph:
+        """The computation, for targets: sizes as the card says them, an open batch left open."""
+        entry, answer = self.facts.inputs[0], self.facts.outputs[0]
+        batch = None if entry.shape and entry.shape[0] is None else 1
+        sides = (answer.shape[1] or 1,) if self.card.decoder == "none" else head_shape(self.card)[1:]
+        return Graph(
+            name=self.name,
+            onnx=self.onnx,
+            inputs=(TensorSpec(name=entry.name, element="f32", shape=(batch, *self.input_shape[1:])),),
+            outputs=(TensorSpec(name=answer.name, element="f32", shape=(batch, *sides)),),
+            licence=self.card.licence,
+            lineage=self.card.lineage,
+        )
 
     def check_licence(self) -> None:
         """Refuse a restricted lineage, named by the card or by the ONNX file itself.
@@ -267,7 +275,7 @@ def refuse_pickle(content: bytes, *, name: str) -> None:
     Raises:
         ModelError: it is a pickle, a zip file such as torch.save writes, or a numpy file.
     """
-    if content.startswith(_PICKLE_STARTS):
+    if looks_pickled(content):
         raise ModelError(
             f"{name} is a pickle or an archive, which can run code when it is loaded: refused",
             hint="export the model to ONNX where you trust its author: torch.onnx.export(...)",

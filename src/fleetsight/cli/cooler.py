@@ -24,7 +24,9 @@ SeedOption = Annotated[int, typer.Option(min=0, help="Chooses the sessions; use 
 def settle(
     clip: Annotated[Path, typer.Argument(help="Video of one session: MP4, MKV, MPEG-TS or fragmented MP4.")],
     planogram: Annotated[Path | None, typer.Option(help="What should stand where (JSON).")] = None,
-    model: Annotated[str, typer.Option(help="Detector: name of an imported model, or a model folder.")] = "",
+    model: Annotated[
+        str, typer.Option(help="Detector: name of an imported model, a model folder, or an artifact.")
+    ] = "",
     catalog: Annotated[Path | None, typer.Option(help="Catalog folder with gallery pictures.")] = None,
     skus: Annotated[str, typer.Option(help="Detector labels that are SKUs, when there is no catalog.")] = "",
     role: Annotated[str, typer.Option(help="Who opened the door: shopper or restock.")] = "shopper",
@@ -121,16 +123,20 @@ def _suite(name: str, seed: int, sessions: int, scenario: str, size: str) -> Any
 
 
 def _engine(model: str, catalog: Path | None, skus: tuple[str, ...]) -> "Engine":
+    from fleetsight.accel.artifacts.artifact import is_artifact
     from fleetsight.accel.detector import Detector
     from fleetsight.accel.modelstore import find_model
     from fleetsight.apps.cooler.flow import Engine
     from fleetsight.apps.cooler.models import load_detector, load_embedder
     from fleetsight.catalog.sku import Catalog, CatalogError
+    from fleetsight.cli.measuring.artifacts import open_artifact
     from fleetsight.settings import load
 
     settings = load()
     threads = settings.threads or None
-    if model:
+    if model and is_artifact(model):
+        detector = Detector.of_artifact(open_artifact(model, settings), threads=threads)
+    elif model:
         detector = Detector.open(find_model(model, settings.models_dir), settings.target, threads=threads)
     else:
         detector = load_detector(settings.target, threads)

@@ -19,6 +19,10 @@ from fleetsight import settings as settings_file
 from fleetsight.cli.chaos import chaos_app
 from fleetsight.cli.cooler import cooler_app
 from fleetsight.cli.device import device_app
+from fleetsight.cli.measuring.bench import bench_app
+from fleetsight.cli.measuring.compile import compile_app
+from fleetsight.cli.measuring.cost import cost_app
+from fleetsight.cli.measuring.doctor import doctor_app
 from fleetsight.cli.model import model_app
 from fleetsight.cli.replay import replay_app
 from fleetsight.cli.serve import serve_app
@@ -87,15 +91,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(bench_app, name="bench")
 app.add_typer(cooler_app, name="cooler")
 app.add_typer(device_app, name="device")
 app.add_typer(model_app, name="model")
 app.add_typer(sim_app, name="sim")
 app.add_typer(train_app, name="train")
+app.add_typer(compile_app)
 app.add_typer(demo_app)
+app.add_typer(doctor_app)
 app.add_typer(serve_app)
 app.add_typer(chaos_app)
 app.add_typer(replay_app)
+app.add_typer(cost_app)
 
 
 @app.callback()

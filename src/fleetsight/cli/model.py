@@ -36,8 +36,9 @@ def import_model(
     as_json: JsonFlag = False,
 ) -> None:
     """Check an ONNX detector, try it out and keep it under a name."""
-    from fleetsight.accel.importer import UNSTATED, ImportOptions, import_onnx
-    from fleetsight.accel.labels import read_labels
+    from fleetsight.accel.importing.importer import ImportOptions, import_onnx
+    from fleetsight.accel.importing.labels import read_labels
+    from fleetsight.accel.licence import UNSTATED
 
     options = ImportOptions(
         name=name, decoder=known_decoder(decoder), labels=read_labels(labels), licence=licence, size_wh=size_wh(size)
@@ -84,17 +85,25 @@ def list_models(as_json: JsonFlag = False) -> None:
 
 @model_app.command()
 def show(name: ModelName, as_json: JsonFlag = False) -> None:
-    """Show the card of a model: what it eats, what it answers, where it comes from."""
+    """Show the card of a model, or the manifest of an artifact: what it eats and answers, where it comes from."""
+    from fleetsight.accel.artifacts.artifact import is_artifact
     from fleetsight.accel.modelstore import find_model
+    from fleetsight.cli.measuring.artifacts import open_artifact
 
-    _print_model(find_model(name, settings.load().models_dir), as_json=as_json)
+    loaded = settings.load()
+    if is_artifact(name):
+        artifact = open_artifact(name, loaded)
+        manifest = artifact.manifest.as_json() | {"folder": str(artifact.folder)}
+        print(json.dumps(manifest, indent=None if as_json else 1))
+        return
+    _print_model(find_model(name, loaded.models_dir), as_json=as_json)
 
 
 @model_app.command()
 def verify(folder: ModelName, as_json: JsonFlag = False) -> None:
     """Check a model's files, then run it on every target and compare the answers."""
+    from fleetsight.accel.importing.trial import verify_targets
     from fleetsight.accel.modelstore import find_model
-    from fleetsight.accel.trial import verify_targets
 
     model = find_model(folder, settings.load().models_dir)
     checks = verify_targets(model)

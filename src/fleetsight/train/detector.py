@@ -21,7 +21,6 @@ from fleetsight.accel.detector import Detector
 from fleetsight.accel.portable import PortableModel
 from fleetsight.train.assignment import Truth
 from fleetsight.train.augment import SceneBoxes, vary_scene
-from fleetsight.train.average_precision import TruthBoxes, average_precision, edge_errors_px, recall_and_precision
 from fleetsight.train.cache import Cache, CachePlan, build_cache, detector_record
 from fleetsight.train.dense_detector import STRIDES, DenseDetector, cell_centres
 from fleetsight.train.detection_loss import LossWeights, detection_loss
@@ -29,6 +28,7 @@ from fleetsight.train.export import multiply_adds, parameters_of, publish, save_
 from fleetsight.train.loop import LoopPlan, TrainingLoop
 from fleetsight.train.report import Report, report_card, rounded
 from fleetsight.train.samples import DetectorSource
+from fleetsight.vision.average_precision import TruthBoxes, average_precision, edge_errors_px, recall_and_precision
 
 logger = logging.getLogger(__name__)
 LABELS = ("product", "hand")

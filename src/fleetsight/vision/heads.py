@@ -123,6 +123,37 @@ def decode(
     return Detections(boxes_xyxy_px=boxes[sound], scores=scores[sound], labels=labels[sound])
 
 
+def decode_queries(
+    logits: NDArray[Any], boxes_cxcywh: NDArray[Any], *, input_wh: tuple[int, int], score_min: float
+) -> Detections:
+    """Turn the answers of a detection transformer (DETR, RT-DETR, D-FINE) into boxes; they need no suppression.
+
+    Args:
+        logits: (q, k) float32 class logits of q queries, one sigmoid each.
+        boxes_cxcywh: (q, 4) float32 centre, width and height as shares of the input.
+        input_wh: width and height of the model's input in pixels.
+        score_min: drop queries below this score, 0-1.
+
+    Returns:
+        one detection for each query that reaches the score, boxes in pixels of the model's input; queries whose numbers are
+        not finite are dropped.
+
+    Raises:
+        ShapeError: the two do not belong together.
+    """
+    if logits.ndim != 2 or boxes_cxcywh.shape != (len(logits), 4):
+        raise ShapeError(f"queries answer (q, k) logits and (q, 4) boxes, got {logits.shape} and {boxes_cxcywh.shape}")
+    labels = logits.argmax(axis=1).astype(np.int32)
+    scores = sigmoid(logits[np.arange(len(logits)), labels])
+    boxes = np.asarray(boxes_cxcywh, dtype=np.float32)
+    half = 0.5 * boxes[:, 2:]
+    corners = np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1) * np.array(
+        [*input_wh, *input_wh], np.float32
+    )
+    chosen = (scores >= np.float32(score_min)) & np.isfinite(corners).all(axis=1)
+    return Detections(boxes_xyxy_px=corners[chosen], scores=scores[chosen], labels=labels[chosen])
+
+
 def sigmoid(logits: NDArray[Any]) -> Floats:
     """Logistic function in float32 without overflow.
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fleetsight.accel.detector import Detector
-from fleetsight.accel.importer import ImportOptions, import_onnx
-from fleetsight.accel.labels import COCO
+from fleetsight.accel.importing.importer import ImportOptions, import_onnx
+from fleetsight.accel.importing.labels import COCO
 from fleetsight.apps.cooler.decide import Decision
 from fleetsight.apps.cooler.events import Kind, Role
 from fleetsight.apps.cooler.flow import Engine, settle

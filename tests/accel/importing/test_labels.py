@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetsight.accel.labels import COCO, LabelsError, read_labels
+from fleetsight.accel.importing.labels import COCO, LabelsError, read_labels
 
 
 def test_coco_has_eighty_names_in_the_known_order() -> None:

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fleetsight.accel.importing.trial import check_answer, run_trial, trial_image, verify_targets
 from fleetsight.accel.portable import ModelError, PortableModel
 from fleetsight.accel.session import TargetError
 from fleetsight.accel.targets import onnxruntime
-from fleetsight.accel.trial import check_answer, run_trial, trial_image, verify_targets
 from tests.accel.tiny_models import CELLS, detector_card, embedder_card, save_detector, save_embedder
 
 
@@ -37,12 +37,14 @@ def test_an_embedder_can_be_tried_too(tmp_path: Path) -> None:
 
 
 def test_a_target_that_fails_or_differs_is_told(model: PortableModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Wrong(onnxruntime.OnnxRuntimeSession):
-        def run(self, batch: np.ndarray) -> tuple[np.ndarray, ...]:
-            return tuple(output + 1 for output in super().run(batch))
-
-    monkeypatch.setattr(onnxruntime, "open_model", Wrong)
-    assert "differs by" in str(verify_targets(model)[-1].reason)
+    right = onnxruntime.OnnxRuntimeSession.run
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            onnxruntime.OnnxRuntimeSession,
+            "run",
+            lambda session, *inputs: tuple(o + 1 for o in right(session, *inputs)),
+        )
+        assert "differs by" in str(verify_targets(model)[-1].reason)
 
     def fails(model: PortableModel, **options: object) -> None:
         raise TargetError("no room")

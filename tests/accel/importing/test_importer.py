@@ -6,8 +6,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from fleetsight.accel.card import CardError
-from fleetsight.accel.importer import UNSTATED, ImportModelError, ImportOptions, import_onnx
-from fleetsight.accel.licence import LicenceError
+from fleetsight.accel.importing.importer import ImportModelError, ImportOptions, import_onnx
+from fleetsight.accel.licence import UNSTATED, LicenceError
 from fleetsight.accel.modelstore import find_model
 from fleetsight.accel.portable import ModelError
 from fleetsight.accel.wire import OnnxError

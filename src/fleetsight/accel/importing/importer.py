@@ -13,17 +13,15 @@ from typing import Any
 
 from fleetsight.accel.bundled import bundled_names
 from fleetsight.accel.card import Card
+from fleetsight.accel.importing.trial import run_trial
+from fleetsight.accel.licence import UNSTATED
 from fleetsight.accel.modelstore import accept_licence
 from fleetsight.accel.onnx_file import Port, read_facts
 from fleetsight.accel.portable import MODEL_BYTES_MAX, ModelError, PortableModel, head_shape, read_plain, refuse_pickle
 from fleetsight.accel.session import TargetError
-from fleetsight.accel.trial import run_trial
 from fleetsight.errors import Error
 from fleetsight.vision.heads import COLUMNS_BEFORE_CLASSES, STRIDES, Decoder
 from fleetsight.vision.image import ShapeError
-
-UNSTATED = "unstated"
-"""Licence of an imported model whose licence nobody named."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Released YOLOX code (github.com/Megvii-BaseDetection/YOLOX, yolox/data/data_augment.py, preproc).

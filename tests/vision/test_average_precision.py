@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fleetsight.train.average_precision import TruthBoxes, average_precision, edge_errors_px, recall_and_precision
+from fleetsight.vision.average_precision import TruthBoxes, average_precision, edge_errors_px, recall_and_precision
 from fleetsight.vision.detections import Detections
 
 BOXES = np.array([[0, 0, 10, 10], [20, 0, 40, 30]], dtype=np.float32)

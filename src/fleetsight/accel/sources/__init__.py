@@ -1,0 +1,1 @@
+"""Where a model comes from: each module reads one kind of file or folder into a `Source`."""

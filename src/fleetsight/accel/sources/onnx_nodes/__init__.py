@@ -1,0 +1,1 @@
+"""What the nodes of an ONNX graph do, in torch and on plain numbers."""
