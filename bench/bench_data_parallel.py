@@ -35,7 +35,7 @@ def rate(session: Session, batches: list[Arrays]) -> float:
     return len(batches) / (time.perf_counter() - start)
 
 
-def measure(target: str, flags: dict[str, str], images: int, rounds: int) -> dict[str, Any]:
+def measure(target: str, flags: dict[str, str], *, images: int, rounds: int) -> dict[str, Any]:
     """One target: alternating rounds on one core and on all of them."""
     module, source = target_module(target), portable_source(bundled_model(MODEL))
     cores = os.cpu_count() or 1
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     told = parser.parse_args()
-    found = [measure(target, flags, told.images, told.rounds) for target, flags in WAYS]
+    found = [measure(target, flags, images=told.images, rounds=told.rounds) for target, flags in WAYS]
     rows = [
         [
             way["target"],
