@@ -22,6 +22,7 @@ from fleetsight.accel.artifacts.artifact import COMPILED_FOLDER, Artifact
 from fleetsight.accel.artifacts.cache import ArtifactCache, artifact_key
 from fleetsight.accel.artifacts.manifest import Manifest
 from fleetsight.accel.choose import target_module
+from fleetsight.accel.compiling import chip
 from fleetsight.accel.licence import refuse_restricted
 from fleetsight.accel.parts.bundle import CompiledPipeline, PipelineFile
 from fleetsight.accel.parts.part import Examples, PartError, Recipe, Settings
@@ -265,6 +266,7 @@ class _Work:
                 "sizes": {name: list(numbers) for name, numbers in self.sizes.items()},
                 "target": request.target,
                 "compiler": self.target.compiler(),
+                "chip": chip(),
                 "precision": precision,
                 "wishes": "" if part else [request.precision, dict(sorted(request.part_precisions.items()))],
                 "flags": dict(sorted(request.flags.items())),
@@ -386,12 +388,11 @@ class _Work:
 
     def _manifest(self, part: str, precision: str, *, parity: Mapping[str, Any], graph_sha256: str = "") -> Manifest:
         request = self.request
-        compiler = str(self.target.compiler())
         return Manifest(
             name=f"{request.recipe}.{part}" if part else request.recipe,
             target=request.target,
-            compiler=compiler,
-            chip=compiler.partition("cpu")[2].strip() or "any",
+            compiler=str(self.target.compiler()),
+            chip=chip(),
             precision=precision,
             batch=request.batch,
             flags=request.flags,
