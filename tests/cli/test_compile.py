@@ -11,7 +11,6 @@ from typer.testing import CliRunner, Result
 
 from fleetsight.accel.portable import PortableModel
 from fleetsight.cli.main import app
-from tests.accel.parts.tiny_sam import save_tiny_sam
 from tests.accel.proving import drawn
 from tests.accel.tiny_models import TinyHead, detector_card, save_detector
 
@@ -128,20 +127,3 @@ def test_a_clip_is_settled_with_an_artifact_and_not_with_one_that_was_changed(
     )
     assert settled.exit_code == 2
     assert "not trusted" in settled.stderr
-
-
-def test_a_recipe_compiles_part_by_part_and_a_second_one_is_a_hit(data: Path, tmp_path: Path) -> None:
-    save_tiny_sam(tmp_path / "sam")
-    asked = (tmp_path / "sam", "--recipe", "sam", "--target", "onnxruntime", "--precision", "f32", "--data", data)
-    first = json.loads(run(*asked, "--recipe-size", "prompt_tokens=2,3", "--json", "--out", tmp_path / "out").stdout)
-    assert first.keys() == {"artifact", "cache", "seconds", "manifest"}
-    assert (first["cache"], first["artifact"]) == ("miss", str(tmp_path / "out"))
-    assert first["manifest"]["parity"]["answers"]["passed"]
-    again = run(*asked, "--forbid-compiling")
-    assert again.exit_code == 0, again.output
-    assert "20 of 20 answers are the original's, 20 of them different" in again.stdout
-
-
-@pytest.mark.parametrize("wrong", [("--recipe-size", "prompt_tokens=many"), ("--part-precision", "image_encoder")])
-def test_options_of_a_recipe_that_are_not_understood_are_usage_errors(tmp_path: Path, wrong: tuple[str, str]) -> None:
-    assert run(tmp_path, "--recipe", "sam", *wrong).exit_code == 2

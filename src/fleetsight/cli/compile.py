@@ -10,15 +10,10 @@ import typer
 
 from fleetsight import settings as settings_file
 from fleetsight.cli.choices import known
-from fleetsight.cli.measuring.recipe import read_examples, read_sizes, run_recipe
 from fleetsight.cli.picture_size import size_wh
 
 if TYPE_CHECKING:
-    from fleetsight.accel.artifacts.cache import ArtifactCache
     from fleetsight.accel.compiling import Compiled
-    from fleetsight.accel.parity import Gates
-    from fleetsight.accel.sources.source import Source
-    from fleetsight.accel.targets.options import Options
 
 compile_app = typer.Typer()
 
@@ -40,7 +35,7 @@ def compile_command(
     ],
     target: Annotated[str, typer.Option(help="The chip: `fleetsight doctor` lists them.")] = "openvino",
     precision: Annotated[str, typer.Option(help="f32, bf16, f16, int8, or auto: the fastest that passes.")] = "auto",
-    batch: Annotated[str, typer.Option(help="Images at a time, or dynamic; 1, and dynamic for a recipe.")] = "",
+    batch: Annotated[str, typer.Option(help="Images at a time, or dynamic.")] = "1",
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures to prove and to calibrate on.")] = None,
     pictures: Annotated[int, typer.Option(min=1, max=300, help="How many of them are used.")] = PICTURES,
     gate: Annotated[
@@ -50,11 +45,6 @@ def compile_command(
     flag: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A flag of the target's own.")] = None,
     size: Annotated[str, typer.Option(metavar="WxH", help="Size of the picture, if the model leaves it open.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights, if the files do not say.")] = "",
-    recipe: Annotated[str, typer.Option(help="blip-vqa or sam: a model of several parts, part by part.")] = "",
-    recipe_size: Annotated[list[str] | None, typer.Option(metavar="NAME=N", help="A size of the recipe's.")] = None,
-    part_precision: Annotated[
-        list[str] | None, typer.Option(metavar="PART=PRECISION", help="Precision of one part.")
-    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Copy the artifact here.")] = None,
     allow_restricted_licence: Annotated[
         bool, typer.Option("--allow-restricted-licence", help="Accept AGPL, GPL and non-commercial lineage.")
@@ -65,52 +55,39 @@ def compile_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compile a model for a chip, prove that it still answers the same, and sign it; a second time it is found at once."""
+    from fleetsight.accel.compiling import check_licence, compile_int8, compile_model
     from fleetsight.accel.parity import Gates
     from fleetsight.accel.pictures import made_up_pictures, read_pictures
     from fleetsight.accel.sources.reading import Asked, read_source
     from fleetsight.accel.targets.options import Options
+    from fleetsight.accel.tuning import tune
     from fleetsight.cli.artifacts import artifact_cache
 
     loaded = settings_file.load()
+    asked = Asked(
+        model=model,
+        batch=_batch(batch),
+        size_wh=size_wh(size) if size else None,
+        licence=licence,
+        allow_restricted_licence=allow_restricted_licence,
+    )
+    limits = {name: _limit(value) for name, value in _pairs(gate or [], "--gate").items()}
     flags = _pairs(flag or [], "--flag")
     known(precision, ("auto", "f32", "bf16", "f16", "int8"), option="--precision")
     cache = artifact_cache(loaded, forbid_compiling=forbid_compiling)
-    if recipe:
-        from fleetsight.accel.parts.flow import RecipeRequest
-
-        singles, sizes = _pairs(part_precision or [], "--part-precision"), _pairs(recipe_size or [], "--recipe-size")
-        request = RecipeRequest(recipe, model, target=target, precision=precision, part_precisions=singles, flags=flags)
-        request = replace(request, batch=_batch(batch or "dynamic"), sizes=read_sizes(sizes), licence=licence)
-        request = replace(request, examples=read_examples(data), allow_restricted_licence=allow_restricted_licence)
-        return run_recipe(request, cache, out=out, as_json=as_json)
-    size_px = size_wh(size) if size else None
-    asked = Asked(model, _batch(batch or "1"), size_px, licence, allow_restricted_licence)
     source = read_source(asked, models_dir=loaded.models_dir)
+    if not allow_restricted_licence:
+        check_licence(source)
+    gates = Gates(limits, read_pictures(data, limit=pictures) if data is not None else made_up_pictures())
     options = Options(precision=precision, batch=asked.batch, flags=flags, model_kind=source.model_kind)
-    gates = Gates(_limits(gate or []), read_pictures(data, limit=pictures) if data is not None else made_up_pictures())
-    found = _compile(source, target, options, gates=gates, cache=cache, is_restricted=allow_restricted_licence)
+    way = {"auto": tune, "int8": compile_int8}.get(precision, compile_model)
+    found = way(source, target, options, gates=gates, cache=cache)
     if out is not None:
         found = replace(found, artifact=found.artifact.copy_to(out))
     if as_json:
         print(json.dumps(found.as_json()))
-        return None
-    return _print(found)
-
-
-def _compile(
-    source: "Source", target: str, options: "Options", *, gates: "Gates", cache: "ArtifactCache", is_restricted: bool
-) -> "Compiled":
-    from fleetsight.accel.compiling import check_licence, compile_int8, compile_model
-    from fleetsight.accel.tuning import tune
-
-    if not is_restricted:
-        check_licence(source)
-    way = {"auto": tune, "int8": compile_int8}.get(options.precision, compile_model)
-    return way(source, target, options, gates=gates, cache=cache)
-
-
-def _limits(texts: list[str]) -> dict[str, float]:
-    return {name: _limit(value) for name, value in _pairs(texts, "--gate").items()}
+        return
+    _print(found)
 
 
 def _batch(text: str) -> int | None:
