@@ -68,7 +68,7 @@ def picture() -> Any:
     """A 1280 x 720 picture, as a camera gives it."""
     import cv2
 
-    from fleetsight.accel.pictures import made_up_pictures
+    from fleetsight.accel.proving.pictures import made_up_pictures
 
     return cv2.resize(made_up_pictures(1).images[0], (1280, 720))
 
@@ -153,7 +153,7 @@ def compile_all(root: Path, folder: Path) -> tuple[dict[str, Path], dict[str, An
     from fleetsight.accel.artifacts.cache import ArtifactCache
     from fleetsight.accel.parts.flow import RecipeRequest, compile_parts, compile_recipe
     from fleetsight.accel.parts.part import Examples
-    from fleetsight.accel.pictures import made_up_pictures
+    from fleetsight.accel.proving.pictures import made_up_pictures
     from fleetsight.accel.targets import openvino
     from fleetsight.errors import Error
 

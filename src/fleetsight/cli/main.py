@@ -17,9 +17,11 @@ from typer.core import TyperGroup
 
 from fleetsight import settings as settings_file
 from fleetsight.cli.chaos import chaos_app
-from fleetsight.cli.compile import compile_app
 from fleetsight.cli.cooler import cooler_app
 from fleetsight.cli.device import device_app
+from fleetsight.cli.measuring.bench import bench_app
+from fleetsight.cli.measuring.compile import compile_app
+from fleetsight.cli.measuring.cost import cost_app
 from fleetsight.cli.measuring.doctor import doctor_app
 from fleetsight.cli.model import model_app
 from fleetsight.cli.replay import replay_app
@@ -89,6 +91,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(bench_app, name="bench")
 app.add_typer(cooler_app, name="cooler")
 app.add_typer(device_app, name="device")
 app.add_typer(model_app, name="model")
@@ -100,6 +103,7 @@ app.add_typer(doctor_app)
 app.add_typer(serve_app)
 app.add_typer(chaos_app)
 app.add_typer(replay_app)
+app.add_typer(cost_app)
 
 
 @app.callback()

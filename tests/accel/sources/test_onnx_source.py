@@ -9,12 +9,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fleetsight.accel.compiling import check_licence, reference_of
 from fleetsight.accel.licence import LicenceError
-from fleetsight.accel.parity import Gates
 from fleetsight.accel.portable import ModelError
+from fleetsight.accel.proving.parity import Gates
 from fleetsight.accel.sources.onnx_source import onnx_source
 from fleetsight.accel.sources.source import SourceError
 from fleetsight.accel.wire import OnnxError
-from tests.accel.proving import pictures
+from tests.accel.proved import pictures
 
 
 def flattened(path: Path, **metadata: str) -> Path:

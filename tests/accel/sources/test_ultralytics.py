@@ -11,6 +11,7 @@ from fleetsight.accel.licence import LicenceError
 from fleetsight.accel.sources.reading import Asked, read_source
 from fleetsight.accel.sources.source import SourceError
 from fleetsight.accel.sources.ultralytics import ultralytics_source
+from tests.accel.tiny_models import TinyHead
 
 STAND_IN = """
 import shutil
@@ -34,8 +35,6 @@ def weights(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def plugin_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.accel.tiny_models import TinyHead
-
     onnx = tmp_path / "made.onnx"
     onnx.write_bytes(TinyHead().onnx())
     package = tmp_path / "site" / "ultralytics"

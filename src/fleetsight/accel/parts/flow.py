@@ -28,7 +28,7 @@ from fleetsight.accel.parts.bundle import CompiledPipeline, PipelineFile
 from fleetsight.accel.parts.part import Examples, PartError, Recipe, Settings
 from fleetsight.accel.parts.recipes import find_recipe, make_pipeline, read_sizes
 from fleetsight.accel.parts.weights import is_trained, stated_licence, weights_folder, weights_sha256
-from fleetsight.accel.pictures import made_up_pictures
+from fleetsight.accel.proving.pictures import made_up_pictures
 from fleetsight.accel.session import TargetError
 
 if TYPE_CHECKING:

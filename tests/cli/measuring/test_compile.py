@@ -11,7 +11,8 @@ from typer.testing import CliRunner, Result
 
 from fleetsight.accel.portable import PortableModel
 from fleetsight.cli.main import app
-from tests.accel.proving import drawn
+from tests.accel.parts.tiny_blip import save_tiny_blip
+from tests.accel.proved import drawn
 from tests.accel.tiny_models import TinyHead, detector_card, save_detector
 
 
@@ -48,6 +49,27 @@ def test_the_answer_has_what_scripts_rely_on_and_a_second_one_is_a_hit(model: Pa
     second = json.loads(run(*asked, "--forbid-compiling").stdout)
     assert second["cache"] == "hit"
     assert second["manifest"] == first["manifest"]
+
+
+def test_a_model_of_several_parts_is_compiled_by_its_recipe(tmp_path: Path) -> None:
+    save_tiny_blip(tmp_path / "blip")
+    refused = run(tmp_path / "blip", "--target", "onnxruntime", "--precision", "f32")
+    assert "--recipe blip-vqa" in refused.stderr
+    asked = (tmp_path / "blip", "--target", "onnxruntime", "--precision", "f32", "--recipe", "blip-vqa")
+    said = run(*asked)
+    assert said.exit_code == 0, said.output
+    assert "parts: " in said.stdout
+    again = json.loads(run(*asked, "--forbid-compiling", "--json").stdout)
+    assert again["cache"] == "hit"
+    assert run(*asked, "--gate", "boxes=1").exit_code == 2
+
+
+def test_the_manifest_of_an_artifact_is_shown(model: Path, tmp_path: Path) -> None:
+    run(model, "--target", "null", "--precision", "f32", "--out", tmp_path / "out")
+    shown = CliRunner().invoke(app, ["model", "show", str(tmp_path / "out"), "--json"])
+    assert json.loads(shown.stdout)["target"] == "null"
+    (tmp_path / "out" / "compiled" / "session.json").write_text("{}")
+    assert "was changed" in CliRunner().invoke(app, ["model", "show", str(tmp_path / "out")]).stderr
 
 
 def test_auto_prints_every_candidate(model: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
