@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from fleetsight.accel.sources.source import Source
 
 log = logging.getLogger(__name__)
+
+ASKED, COMPARED = 24, 8
+"""Pictures of the examples that parts are fed with, and those about which the original is asked too: in float32, one
+answer after the other."""
 
 QUESTIONS = (
     "is there a cat in the picture?",
@@ -214,7 +218,8 @@ class _Work:
         reason = self.target.probe()
         if reason is not None:
             raise TargetError(f"target {request.target} cannot work here: {reason}", hint="fleetsight doctor")
-        self.examples = request.examples or _made_up()
+        given = request.examples or _made_up()
+        self.examples = replace(given, images=given.images[:ASKED])
 
     @cached_property
     def weights(self) -> str:
@@ -294,7 +299,8 @@ class _Work:
                 stack.callback(session.close)
                 sessions[compiled.name] = session
             pipeline = make_pipeline(self.request.recipe, sessions, settings=self.settings)
-            agreement = self.recipe.compare(pipeline, self.original, examples=self.examples)
+            few = replace(self.examples, images=self.examples.images[:COMPARED])
+            agreement = self.recipe.compare(pipeline, self.original, examples=few)
         if not agreement.passed:
             raise PartError(
                 f"the compiled {self.request.recipe} does not answer as the original: {'; '.join(agreement.reasons)}",
