@@ -164,7 +164,8 @@ def compile_all(root: Path, folder: Path) -> tuple[dict[str, Path], dict[str, An
     wishes[f"openvino {native}, vision encoder int8"] = (native, {"vision_encoder": "int8"})
     examples = Examples(made_up_pictures(4).images, QUESTIONS[:4], ("yes", "no"))
     cache = ArtifactCache(root / "cache", Ed25519PrivateKey.generate())
-    plans, detail = {}, {}
+    plans: dict[str, Path] = {}
+    detail: dict[str, Any] = {}
     for name, (precision, single) in wishes.items():
         request = RecipeRequest(
             "blip-vqa",
@@ -186,7 +187,7 @@ def compile_all(root: Path, folder: Path) -> tuple[dict[str, Path], dict[str, An
             detail[name]["answers"] = found.artifact.manifest.parity["answers"]
         except Error as error:
             detail[name]["refused"] = error.message
-        plan = {"parts": {part.name: str(part.artifact.folder) for part in parts}, "settings": settings}
+        plan: dict[str, Any] = {"parts": {part.name: str(part.artifact.folder) for part in parts}, "settings": settings}
         plans[name] = root / f"{len(plans)}.json"
         plans[name].write_text(json.dumps(plan | {"trusted": sorted(cache.trusted)}), encoding="utf-8")
     return plans, detail
