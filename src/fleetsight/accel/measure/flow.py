@@ -9,7 +9,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,6 +35,7 @@ from fleetsight.accel.measure.report import (
     make_row,
 )
 from fleetsight.accel.measure.rounds import Child, ChildError, Turns, open_all, take_turns
+from fleetsight.accel.measure.scenarios import Beat
 from fleetsight.accel.parity import GateError, Gates, compare
 from fleetsight.accel.session import Arrays
 from fleetsight.accel.sources.reading import Asked, read_source
@@ -99,6 +100,7 @@ class Plan:
         eager: kinds of eager baselines; empty: none, and no ratios.
         scenarios: also measure MLPerf's scenarios and the fleet's for each row.
         bound_ms: of the scenario Server.
+        beat: of the cameras of the scenario Fleet.
     """
 
     asked: Asked
@@ -109,6 +111,7 @@ class Plan:
     eager: tuple[str, ...] = (EAGER_DEFAULT, EAGER_TUNED)
     scenarios: bool = False
     bound_ms: float = 100.0
+    beat: Beat = field(default_factory=Beat)
 
 
 @dataclass(frozen=True)
@@ -310,7 +313,7 @@ class _Desk:
         asked: dict[str, dict[str, Any]] = {
             "multi_stream": {"queries": 50},
             "server": {"bound_ms": self.plan.bound_ms, "queries": 200},
-            "fleet": {"rate_hz": 5.0, "deadline_ms": 200.0, "seconds": FLEET_S},
+            "fleet": asdict(self.plan.beat) | {"seconds": FLEET_S},
         }
         if way.batch == 1:
             asked["single_stream"] = {"queries": 200}
