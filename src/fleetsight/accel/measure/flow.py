@@ -23,7 +23,7 @@ from fleetsight.accel.artifacts.cache import ArtifactCache
 from fleetsight.accel.choose import target_module
 from fleetsight.accel.compiling import compile_int8, compile_model, reference_of, with_calibration
 from fleetsight.accel.measure.child import write_batches
-from fleetsight.accel.measure.hardware import Hardware, this_machine
+from fleetsight.accel.measure.hardware import this_machine
 from fleetsight.accel.measure.latency import MeasureError
 from fleetsight.accel.measure.report import (
     EAGER_DEFAULT,
@@ -159,14 +159,13 @@ def bench_model(
         desk = _Desk(plan, gates, cache, folder=Path(folder), tell=tell)
         compiled, failed = desk.compile_all(source)
         rows, eager, lost = desk.measure_all(compiled)
-    hardware = this_machine()
     return Report(
         model=source.name,
-        hardware=str(hardware),
+        hardware=str(this_machine()),
         rows=tuple(make_row(one, turns, priced=priced) for one, turns in rows),
         baselines={kind: tuple(make_row(one, {}, priced=priced) for one in many) for kind, many in eager.items()},
         failed=tuple(failed + lost),
-        notes=_notes(source, gates, hardware),
+        notes=_notes(source, plan, gates),
         priced=priced,
         versions=dict(_versions()),
         made_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -235,7 +234,8 @@ class _Desk:
         failed: list[Failed] = []
         merged: dict[str, list[Measured]] = {}
         with ExitStack() as stack:
-            self.tell("starting eager baselines")
+            if self.plan.eager:
+                self.tell("starting eager baselines")
             baselines = self._open_baselines(stack)
             ways = list(compiled)
             for start in range(0, len(ways), OPEN_AT_ONCE):
@@ -350,13 +350,13 @@ def _failed(way: Way, error: Error) -> Failed:
     return Failed(way.target, way.precision, way.batch, way.streams, str(error))
 
 
-def _notes(source: Source, gates: Gates, hardware: Hardware) -> tuple[str, ...]:
+def _notes(source: Source, plan: Plan, gates: Gates) -> tuple[str, ...]:
     notes = [f"inputs: {gates.origin_of(source)}"]
     if not source.is_trained:
         notes.append("random weights: speed is that of the architecture, agreement says little about trained weights")
-    if source.module is None:
+    if source.module is None and plan.eager:
         notes.append("eager code is made of the model's graph: there is no torch module of its author")
-    if not hardware.has_amx:
+    if not this_machine().has_amx:
         notes.append("this processor has no AMX: int8 and bf16 gain far less here than on one that has")
     return tuple(notes)
 
