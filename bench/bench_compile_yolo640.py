@@ -20,9 +20,10 @@ from fleetsight.accel.importing.importer import ImportOptions, import_onnx
 from fleetsight.accel.importing.labels import COCO
 from fleetsight.accel.measure.flow import Way
 from fleetsight.accel.measure.report import Report
-from fleetsight.accel.parity import SCORE_MIN, Gates, boxes_in_picture
-from fleetsight.accel.pictures import Pictures
 from fleetsight.accel.portable import PortableModel
+from fleetsight.accel.proving.agreement import SCORE_MIN, boxes_in_picture
+from fleetsight.accel.proving.parity import Gates
+from fleetsight.accel.proving.pictures import Pictures
 from fleetsight.accel.sources.portable_source import portable_source
 from fleetsight.sim.samples import sample_labels
 from fleetsight.sim.session import Renderer, plan_session

@@ -23,8 +23,8 @@ from fleetsight.accel.measure.flow import Plan, Way, bench_model
 from fleetsight.accel.measure.hardware import this_machine
 from fleetsight.accel.measure.prices import Prices
 from fleetsight.accel.measure.report import Priced, Report, Row
-from fleetsight.accel.parity import Gates
-from fleetsight.accel.pictures import Pictures, made_up_pictures, read_pictures
+from fleetsight.accel.proving.parity import Gates
+from fleetsight.accel.proving.pictures import Pictures, made_up_pictures, read_pictures
 from fleetsight.accel.sources.reading import Asked
 
 SHARED = Path(os.environ.get("FLEETSIGHT_SHARED") or Path(__file__).resolve().parents[2] / "shared")

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fleetsight.accel.pictures import TRUTH_FILE
+from fleetsight.accel.proving.pictures import TRUTH_FILE
 from fleetsight.sim.samples import sample_labels
 from fleetsight.sim.session import Renderer, plan_session
 from fleetsight.sim.shoppers.scenarios import SCENARIOS

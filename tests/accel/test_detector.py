@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fleetsight.accel.answers import DETECTIONS_MAX
 from fleetsight.accel.choose import open_session
 from fleetsight.accel.detector import SESSIONS_MAX, Detector
 from fleetsight.accel.graph import TensorSpec
 from fleetsight.accel.importing.importer import ImportOptions, import_onnx
 from fleetsight.accel.importing.labels import COCO
 from fleetsight.accel.portable import ModelError, PortableModel
+from fleetsight.accel.proving.answers import DETECTIONS_MAX
 from fleetsight.accel.session import Arrays, ClosedError, as_inputs
 from fleetsight.vision.box import iou
 from fleetsight.vision.detections import Detections
@@ -162,7 +162,7 @@ def test_a_detector_opens_a_few_sizes_and_no_more(model: PortableModel) -> None:
         return Told(np.zeros((1, 6), dtype=np.float32))
 
     detector = Detector.open(model, "null")
-    detector._open = opener
+    detector._open = (model, opener)
     sizes = {detector._fitting((w, h))[0].input_size_wh for w in range(8, 97, 8) for h in range(8, 97, 8)}
     assert len(opened) <= SESSIONS_MAX
     assert sizes <= {*opened, model.card.input_size_wh}

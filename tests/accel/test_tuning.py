@@ -10,13 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fleetsight.accel import tuning
 from fleetsight.accel.artifacts.cache import ArtifactCache
-from fleetsight.accel.parity import GateError, Gates
+from fleetsight.accel.proving.parity import GateError, Gates
 from fleetsight.accel.session import TargetError
 from fleetsight.accel.sources.source import Source
 from fleetsight.accel.targets import openvino
 from fleetsight.accel.targets.options import Options
 from fleetsight.accel.tuning import Tried, tune
-from tests.accel.proving import gates, tiny_source
+from tests.accel.proved import gates, tiny_source
 
 KEY = Ed25519PrivateKey.generate()
 
@@ -62,7 +62,7 @@ def test_the_fastest_that_passes_is_kept_and_all_are_told(
     source: Source, cache: ArtifactCache, offered: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told_speeds(monkeypatch, f32=10.0, f32_fused=9.0, bf16=20.0, bf16_fused=30.0)
-    made = tune(source, "openvino", Options(precision="auto"), gates=gates(), cache=cache)
+    made = tune(source, "openvino", options=Options(precision="auto"), gates=gates(), cache=cache)
     manifest = made.artifact.manifest
     assert (manifest.precision, manifest.preprocess) == ("bf16", "fused")
     rows = {row["candidate"]: row for row in manifest.candidates}
@@ -76,7 +76,7 @@ def test_lower_precision_is_not_taken_for_faster(
     source: Source, cache: ArtifactCache, offered: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told_speeds(monkeypatch, f32=10.0, f32_fused=9.0, bf16=8.0, bf16_fused=7.0)
-    made = tune(source, "openvino", Options(), gates=gates(), cache=cache)
+    made = tune(source, "openvino", options=Options(), gates=gates(), cache=cache)
     assert (made.artifact.manifest.precision, made.artifact.manifest.preprocess) == ("f32", "host")
 
 
@@ -84,11 +84,11 @@ def test_a_second_time_nothing_is_compiled_or_measured(
     source: Source, cache: ArtifactCache, offered: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     told_speeds(monkeypatch, f32=10.0, f32_fused=9.0, bf16=20.0, bf16_fused=19.0)
-    first = tune(source, "openvino", Options(), gates=gates(), cache=cache)
+    first = tune(source, "openvino", options=Options(), gates=gates(), cache=cache)
     offered |= dict.fromkeys(offered, TargetError("compiled again"))
     monkeypatch.setattr(tuning, "measure", None)
     forbidding = ArtifactCache(tmp_path / "cache", KEY, forbid_compiling=True)
-    second = tune(source, "openvino", Options(), gates=gates(), cache=forbidding)
+    second = tune(source, "openvino", options=Options(), gates=gates(), cache=forbidding)
     assert second.hit
     assert second.artifact.manifest == first.artifact.manifest
 
@@ -98,7 +98,7 @@ def test_where_nothing_passes_every_reason_is_told(
 ) -> None:
     offered |= {"f32": TargetError("too large"), "bf16": TargetError("too small")}
     with pytest.raises(GateError, match=r"f32: too large.*bf16: too small.*f16: no such unit"):
-        tune(source, "openvino", Options(), gates=gates(), cache=cache)
+        tune(source, "openvino", options=Options(), gates=gates(), cache=cache)
 
 
 def test_int8_without_calibration_is_told_and_left_out(
@@ -108,7 +108,7 @@ def test_int8_without_calibration_is_told_and_left_out(
     told_speeds(monkeypatch, f32=10.0, f32_fused=9.0, bf16=20.0, bf16_fused=19.0)
     held = gates()
     held = replace(held, pictures=replace(held.pictures, is_real=False))
-    made = tune(source, "openvino", Options(), gates=held, cache=cache)
+    made = tune(source, "openvino", options=Options(), gates=held, cache=cache)
     row = next(row for row in made.artifact.manifest.candidates if row["candidate"] == "int8")
     assert "no calibration pictures" in row["reason"]
 
@@ -117,7 +117,7 @@ def test_candidates_are_really_measured_in_turns(
     source: Source, cache: ArtifactCache, offered: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "TURN_S", 0.005)
-    made = tune(source, "openvino", Options(), gates=gates(), cache=cache)
+    made = tune(source, "openvino", options=Options(), gates=gates(), cache=cache)
     passed = [row for row in made.artifact.manifest.candidates if row["parity"] == "pass"]
     assert len(passed) == 4
     for row in passed:

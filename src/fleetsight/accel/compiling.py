@@ -23,7 +23,7 @@ from fleetsight.accel.artifacts.manifest import Manifest
 from fleetsight.accel.card import card_fields
 from fleetsight.accel.choose import target_module
 from fleetsight.accel.licence import refuse_restricted
-from fleetsight.accel.parity import GateError, Gates, Parity, Reference, compare, run_all
+from fleetsight.accel.proving.parity import GateError, Gates, Parity, Reference, compare, run_all
 from fleetsight.accel.session import Session, TargetError
 from fleetsight.accel.sources.source import Source
 from fleetsight.accel.targets.options import Options
@@ -61,7 +61,7 @@ class Compiled:
         }
 
 
-def compile_model(source: Source, target: str, options: Options, *, gates: Gates, cache: ArtifactCache) -> Compiled:
+def compile_model(source: Source, target: str, *, options: Options, gates: Gates, cache: ArtifactCache) -> Compiled:
     """Compile a model for a target and prove it, or find the one that was.
 
     Args:
@@ -80,11 +80,11 @@ def compile_model(source: Source, target: str, options: Options, *, gates: Gates
         ForbiddenError: it is not in the cache and compiling is forbidden.
     """
     start = time.monotonic()
-    key = key_of(source, target, options, gates)
+    key = key_of(source, target, options=options, gates=gates)
 
     def make(folder: Path) -> Manifest:
-        parity = compile_into(folder, source, target, options=options, gates=gates)
-        return describe(source, target, options, key=key, parity=parity)
+        parity = compile_into(folder, source, target=target, options=options, gates=gates)
+        return describe(source, target, options=options, key=key, parity=parity)
 
     found = cache.obtain(key, make)
     return Compiled(artifact=found.artifact, hit=found.hit, seconds=time.monotonic() - start)
@@ -93,8 +93,8 @@ def compile_model(source: Source, target: str, options: Options, *, gates: Gates
 def compile_into(
     folder: Path,
     source: Source,
-    target: str,
     *,
+    target: str,
     options: Options,
     gates: Gates,
 ) -> Parity:
@@ -120,11 +120,11 @@ def compile_into(
         raise TargetError(
             f"target {target!r} cannot compile here: {reason}", hint="fleetsight doctor shows what works here"
         )
-    module.compile(source, with_calibration(options, source, gates), folder=folder)
+    module.compile(source, with_calibration(options, source, gates=gates), folder=folder)
     with closing(module.load(folder)) as session:
         if target == "null":
             return _unproved(source, gates)
-        parity = compare(reference_of(source, gates), session, source, gates)
+        parity = compare(reference_of(source, gates), session, source=source, gates=gates)
     if not parity.passed:
         raise GateError(
             f"{source.name!r} for {target} in {options.precision} fails its gates: {parity.reason}",
@@ -133,7 +133,7 @@ def compile_into(
     return parity
 
 
-def compile_int8(source: Source, target: str, options: Options, *, gates: Gates, cache: ArtifactCache) -> Compiled:
+def compile_int8(source: Source, target: str, *, options: Options, gates: Gates, cache: ArtifactCache) -> Compiled:
     """Compile to int8; where its gates fail, once more with an accuracy guard that leaves the worst operators in float.
 
     Args:
@@ -151,21 +151,21 @@ def compile_int8(source: Source, target: str, options: Options, *, gates: Gates,
         GateError: the guarded one fails too.
         ForbiddenError: it is not in the cache and compiling is forbidden.
     """
-    guarded = with_guard(options, source, gates)
-    if cache.get(key_of(source, target, guarded, gates)) is None:
+    guarded = with_guard(options, source, gates=gates)
+    if cache.get(key_of(source, target, options=guarded, gates=gates)) is None:
         try:
-            return compile_model(source, target, options, gates=gates, cache=cache)
+            return compile_model(source, target, options=options, gates=gates, cache=cache)
         except GateError:
             if target not in GUARDED:
                 raise
-    return compile_model(source, target, guarded, gates=gates, cache=cache)
+    return compile_model(source, target, options=guarded, gates=gates, cache=cache)
 
 
 GUARDED = ("openvino",)
 """Targets whose int8 can be guarded."""
 
 
-def with_calibration(options: Options, source: Source, gates: Gates) -> Options:
+def with_calibration(options: Options, source: Source, *, gates: Gates) -> Options:
     """The same options with the gates' inputs as calibration data where int8 has none.
 
     Args:
@@ -208,7 +208,7 @@ def reference_of(source: Source, gates: Gates) -> Reference:
             return Reference(source=plain, answers=tuple(run_all(session, inputs)), name="onnxruntime f32")
 
 
-def with_guard(options: Options, source: Source, gates: Gates) -> Options:
+def with_guard(options: Options, source: Source, *, gates: Gates) -> Options:
     """The same options with an accuracy guard that lets pass what the gates let pass.
 
     Args:
@@ -222,7 +222,9 @@ def with_guard(options: Options, source: Source, gates: Gates) -> Options:
     reference = once(lambda: reference_of(source, gates))
 
     def accuracy(session: Session) -> float:
-        used = max((result.used for result in compare(reference(), session, source, gates).results), default=0.0)
+        used = max(
+            (result.used for result in compare(reference(), session, source=source, gates=gates).results), default=0.0
+        )
         return 1.0 - options.max_drop * min(used, _USED_MAX)
 
     return replace(options, accuracy=accuracy)
@@ -232,7 +234,7 @@ _USED_MAX = 100.0
 """Beyond this many times a limit one failure is like another; keeps NaN out of the guard's arithmetic."""
 
 
-def key_of(source: Source, target: str, options: Options, gates: Gates) -> str:
+def key_of(source: Source, target: str, *, options: Options, gates: Gates) -> str:
     """Digest of everything that decides an artifact; needs no network.
 
     Args:
@@ -276,7 +278,7 @@ def key_of(source: Source, target: str, options: Options, gates: Gates) -> str:
 
 
 def describe(
-    source: Source, target: str, options: Options, *, key: str, parity: Parity | Mapping[str, Any]
+    source: Source, target: str, *, options: Options, key: str, parity: Parity | Mapping[str, Any]
 ) -> Manifest:
     """The manifest of an artifact, without its files.
 

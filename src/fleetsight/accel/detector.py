@@ -16,12 +16,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.accel.answers import IOU_MAX, dense_boxes
 from fleetsight.accel.artifacts.artifact import Artifact
 from fleetsight.accel.card import Card
 from fleetsight.accel.choose import open_session
 from fleetsight.accel.portable import ModelError, PortableModel
 from fleetsight.accel.preprocess import Described, Preprocessor, takes_bytes
+from fleetsight.accel.proving.answers import IOU_MAX, dense_boxes
 from fleetsight.accel.session import Precision, Session
 from fleetsight.errors import Error
 from fleetsight.vision.box import area

@@ -18,7 +18,7 @@ from fleetsight.accel.artifacts.cache import ArtifactCache, ForbiddenError
 from fleetsight.accel.artifacts.manifest import Manifest
 from fleetsight.accel.choose import target_module
 from fleetsight.accel.compiling import GUARDED, Compiled, compile_model, key_of, with_calibration, with_guard
-from fleetsight.accel.parity import GateError, Gates
+from fleetsight.accel.proving.parity import GateError, Gates
 from fleetsight.accel.session import Arrays, Session, TargetError
 from fleetsight.accel.sources.fused import can_fuse, fused
 from fleetsight.accel.sources.source import Source
@@ -94,7 +94,7 @@ class Tried:
         }
 
 
-def tune(source: Source, target: str, options: Options, *, gates: Gates, cache: ArtifactCache) -> Compiled:
+def tune(source: Source, target: str, *, options: Options, gates: Gates, cache: ArtifactCache) -> Compiled:
     """Compile a model in the way that is fastest here among those that pass the gates.
 
     Args:
@@ -113,10 +113,10 @@ def tune(source: Source, target: str, options: Options, *, gates: Gates, cache: 
         ForbiddenError: it is not in the cache and compiling is forbidden.
     """
     start = time.monotonic()
-    key = key_of(source, target, replace(options, precision="auto"), gates)
+    key = key_of(source, target, options=replace(options, precision="auto"), gates=gates)
 
     def make(folder: Path) -> Manifest:
-        tried = measure(list(_try_all(source, target, options, gates=gates, cache=cache)), gates)
+        tried = measure(list(_try_all(source, target, options=options, gates=gates, cache=cache)), gates)
         done = [entry for entry in tried if entry.compiled is not None]
         if not done:
             reasons = "; ".join(f"{entry.candidate.name}: {entry.reason}" for entry in tried)
@@ -135,27 +135,27 @@ def tune(source: Source, target: str, options: Options, *, gates: Gates, cache: 
 _HINT = "look at the figures, then widen a limit with --gate NAME=LIMIT or give more pictures with --data"
 
 
-def _try_all(source: Source, target: str, options: Options, *, gates: Gates, cache: ArtifactCache) -> Iterator[Tried]:
+def _try_all(source: Source, target: str, *, options: Options, gates: Gates, cache: ArtifactCache) -> Iterator[Tried]:
     module = target_module(target)
     offered: Sequence[str] = module.precisions()
     variants = [source, fused(source)] if can_fuse(source) and target == "openvino" else [source]
     for precision in offered:
         chosen = replace(options, precision=precision, accuracy=None, model_kind=source.model_kind)
-        if precision == "int8" and not with_calibration(chosen, source, gates).calibration:
+        if precision == "int8" and not with_calibration(chosen, source, gates=gates).calibration:
             yield Tried(Candidate(source, chosen), None, reason="no calibration pictures: give them with --data DIR")
             continue
         for variant in variants:
             candidate = Candidate(variant, chosen)
-            tried = _try(candidate, target, gates, cache)
+            tried = _try(candidate, target, gates=gates, cache=cache)
             yield tried
             if precision == "int8" and tried.compiled is None and target in GUARDED:
-                guarded = replace(candidate, options=with_guard(candidate.options, variant, gates), guarded=True)
-                yield _try(guarded, target, gates, cache)
+                guarded = replace(candidate, options=with_guard(candidate.options, variant, gates=gates), guarded=True)
+                yield _try(guarded, target, gates=gates, cache=cache)
 
 
-def _try(candidate: Candidate, target: str, gates: Gates, cache: ArtifactCache) -> Tried:
+def _try(candidate: Candidate, target: str, *, gates: Gates, cache: ArtifactCache) -> Tried:
     try:
-        compiled = compile_model(candidate.source, target, candidate.options, gates=gates, cache=cache)
+        compiled = compile_model(candidate.source, target, options=candidate.options, gates=gates, cache=cache)
     except ForbiddenError:
         raise
     except (GateError, TargetError) as error:
@@ -183,7 +183,7 @@ def measure(tried: Sequence[Tried], gates: Gates) -> list[Tried]:
                 running[index], rates[index] = (session, entry.candidate), []
         for turn in range(ROUNDS + 1):
             for index, (session, candidate) in running.items():
-                rate = _turn(session, candidate.source, gates)
+                rate = _turn(session, candidate.source, gates=gates)
                 if turn:  # the first round warms up
                     rates[index].append(rate)
     return [_with_figures(entry, rates.get(index)) for index, entry in enumerate(tried)]
@@ -195,7 +195,7 @@ def _with_figures(entry: Tried, rates: list[float] | None) -> Tried:
     return replace(entry, images_per_s=statistics.median(rates), spread=(min(rates), max(rates)))
 
 
-def _turn(session: Session, source: Source, gates: Gates) -> float:
+def _turn(session: Session, source: Source, *, gates: Gates) -> float:
     """Pictures a second, preparing them included where they are pictures: a fused network saves the host's work."""
     size = session.inputs[0].shape[0] if session.inputs[0].shape else 1
     batch = int(size or 1)

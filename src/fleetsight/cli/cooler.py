@@ -129,7 +129,7 @@ def _engine(model: str, catalog: Path | None, skus: tuple[str, ...]) -> "Engine"
     from fleetsight.apps.cooler.flow import Engine
     from fleetsight.apps.cooler.models import load_detector, load_embedder
     from fleetsight.catalog.sku import Catalog, CatalogError
-    from fleetsight.cli.artifacts import open_artifact
+    from fleetsight.cli.measuring.artifacts import open_artifact
     from fleetsight.settings import load
 
     settings = load()

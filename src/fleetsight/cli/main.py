@@ -17,10 +17,10 @@ from typer.core import TyperGroup
 
 from fleetsight import settings as settings_file
 from fleetsight.cli.chaos import chaos_app
-from fleetsight.cli.compile import compile_app
 from fleetsight.cli.cooler import cooler_app
 from fleetsight.cli.device import device_app
 from fleetsight.cli.measuring.bench import bench_app
+from fleetsight.cli.measuring.compile import compile_app
 from fleetsight.cli.measuring.cost import cost_app
 from fleetsight.cli.measuring.doctor import doctor_app
 from fleetsight.cli.model import model_app

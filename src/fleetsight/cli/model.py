@@ -85,10 +85,18 @@ def list_models(as_json: JsonFlag = False) -> None:
 
 @model_app.command()
 def show(name: ModelName, as_json: JsonFlag = False) -> None:
-    """Show the card of a model: what it eats, what it answers, where it comes from."""
+    """Show the card of a model, or the manifest of an artifact: what it eats and answers, where it comes from."""
+    from fleetsight.accel.artifacts.artifact import is_artifact
     from fleetsight.accel.modelstore import find_model
+    from fleetsight.cli.measuring.artifacts import open_artifact
 
-    _print_model(find_model(name, settings.load().models_dir), as_json=as_json)
+    loaded = settings.load()
+    if is_artifact(name):
+        artifact = open_artifact(name, loaded)
+        manifest = artifact.manifest.as_json() | {"folder": str(artifact.folder)}
+        print(json.dumps(manifest, indent=None if as_json else 1))
+        return
+    _print_model(find_model(name, loaded.models_dir), as_json=as_json)
 
 
 @model_app.command()

@@ -10,9 +10,9 @@ from fleetsight.accel.artifacts.cache import ArtifactCache
 from fleetsight.accel.measure.flow import Plan, Way, batches_of, bench_model
 from fleetsight.accel.measure.latency import MeasureError
 from fleetsight.accel.measure.report import Priced
-from fleetsight.accel.parity import Gates
-from fleetsight.accel.pictures import made_up_pictures
 from fleetsight.accel.portable import ModelError
+from fleetsight.accel.proving.parity import Gates
+from fleetsight.accel.proving.pictures import made_up_pictures
 from fleetsight.accel.sources.reading import Asked
 from tests.accel.tiny_models import save_detector
 

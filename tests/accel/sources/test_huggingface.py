@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +15,7 @@ from fleetsight.accel.targets import onnxruntime
 from fleetsight.accel.targets.options import Options
 
 RESNET = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "num_labels": 4}
-VIT = {
+VIT: dict[str, Any] = {
     "model_type": "vit",
     "hidden_size": 16,
     "num_hidden_layers": 1,

@@ -87,6 +87,8 @@ CASES = [
     case("Transpose", ROWS),
     case("Flatten", PICTURE, axis=2),
     case("Flatten", PICTURE, axis=0),
+    case("Flatten", PICTURE, axis=4),
+    case("Flatten", ROWS, axis=-1),
     case("Squeeze", numbers(1, 3, 1), {"axes": ints(2)}),
     case("Squeeze", numbers(1, 3, 1)),
     case("Squeeze", numbers(1, 3, 1), opset=11, axes=[0]),
@@ -201,6 +203,16 @@ def test_the_models_that_ship_answer_as_onnx_runtime_does(name: str) -> None:
     with torch.inference_mode():
         (found,) = OnnxModule(graph)(torch.from_numpy(batch))
     np.testing.assert_allclose(found.numpy(), right, atol=1e-3, rtol=1e-3)
+
+
+def test_the_detector_that_ships_can_be_exported_and_cast() -> None:
+    graph = bundled_model("cooler-detector").graph
+    example = torch.from_numpy(batch_number(1, tuple(side or 1 for side in graph.inputs[0].shape)))
+    program = torch.export.export(OnnxModule(graph), (example,))
+    (half,) = OnnxModule(graph).bfloat16()(example.bfloat16())
+    right = program.module()(example)[0]
+    assert half.dtype == torch.bfloat16
+    assert float((half.float() - right).norm() / right.norm()) < 0.1
 
 
 def test_sizes_stay_symbolic_under_export() -> None:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from fleetsight.accel.compiling import reference_of
-from fleetsight.accel.parity import Gates, compare
+from fleetsight.accel.proving.parity import Gates, compare
 from fleetsight.accel.sources.eager import eager_answers
 from fleetsight.accel.sources.source import SourceError
 from fleetsight.accel.sources.torch_module import is_import_path, torch_module_source
-from tests.accel.proving import Told, pictures
+from tests.accel.proved import Told, pictures
 
 TOYS = "tests.accel.sources.toy_modules"
 
@@ -71,4 +71,4 @@ def test_the_example_alone_proves_little() -> None:
     gates = Gates({}, pictures())
     reference = reference_of(source, gates)
     session = Told(lambda _: reference.answers[0], source)
-    assert "one input alone" in compare(reference, session, source, gates).vacuous
+    assert "one input alone" in compare(reference, session, source=source, gates=gates).vacuous

@@ -37,7 +37,8 @@ def broken() -> nn.Module:
 
 class Asks(nn.Module):
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
-        return torch.linalg.eigvals(picture[0, 0]).real[None]
+        found: torch.Tensor = torch.linalg.eigvals(picture[0, 0]).real[None]
+        return found
 
 
 def not_in_onnx() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:

@@ -8,6 +8,8 @@ import pytest
 from fleetsight.accel.choose import open_session
 from fleetsight.accel.session import TargetError
 from fleetsight.accel.targets import openvino
+from fleetsight.accel.targets.options import Options
+from tests.accel.tiny_graphs import questions
 from tests.accel.tiny_models import TinyHead, save_detector
 from tests.contracts.compiled_contract import ComputingContract
 from tests.contracts.target_contract import Floats, TargetContract, batch_number
@@ -65,3 +67,47 @@ def test_a_missing_package_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_telling_line_of_a_chained_message_is_kept() -> None:
     error = RuntimeError("Exception from src/core.cpp:12:\nCheck 'ok' failed at x.cpp:3:\nwrong model\n")
     assert openvino._first_line(error) == "wrong model"
+
+
+def test_a_precision_that_the_processor_lacks_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino, "precisions", lambda: ("f32", "int8"))
+    with pytest.raises(TargetError, match="no precision 'bf16' here") as caught:
+        openvino.compile(questions(), Options(precision="bf16"), folder=tmp_path)
+    assert caught.value.hint == "take one of f32, int8"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_int8_leaves_as_floats_runs_in_the_fastest_native_arithmetic() -> None:
+    assert openvino._hint(core_that_computes("BF16", "INT8"), "int8") == "bf16"
+    assert openvino._hint(core_that_computes("INT8"), "int8") == "f32"
+
+
+def test_the_features_of_the_processor_are_part_of_the_compilers_name(tmp_path: Path) -> None:
+    told = tmp_path / "cpuinfo"
+    told.write_text("flags : fpu amx_int8 avx2 amx_bf16 amx_tile\n")
+    assert openvino.cpu_features(told) == ("avx2", "amx_tile", "amx_bf16", "amx_int8")
+    assert openvino.cpu_features(tmp_path / "none") == ()
+    assert openvino.compiler().endswith(" ".join(("cpu", *openvino.cpu_features())))
+
+
+def test_streams_share_the_threads(tmp_path: Path) -> None:
+    openvino.compile(questions(), Options(), folder=tmp_path)
+    with closing(openvino.load(tmp_path, streams=2, threads=2)) as session:
+        network = session._network_for("THROUGHPUT")
+        assert network.get_property("NUM_STREAMS") == 2
+        assert network.get_property("INFERENCE_NUM_THREADS") == 2
+
+
+def test_a_damaged_model_is_a_target_error(tmp_path: Path) -> None:
+    openvino.compile(questions(), Options(), folder=tmp_path)
+    (tmp_path / openvino.MODEL_FILE).write_text("<net")
+    with pytest.raises(TargetError, match="cannot read") as caught:
+        openvino.load(tmp_path)
+    assert caught.value.hint == "compile the model again"
+
+
+def test_weights_keep_their_bits(tmp_path: Path) -> None:
+    openvino.compile(questions(), Options(), folder=tmp_path)
+    assert (tmp_path / "model.bin").stat().st_size >= 4 * (11 * 8 + 8 * 3)

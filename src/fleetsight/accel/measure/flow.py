@@ -36,7 +36,7 @@ from fleetsight.accel.measure.report import (
 )
 from fleetsight.accel.measure.rounds import Child, ChildError, Turns, open_all, take_turns
 from fleetsight.accel.measure.scenarios import Beat
-from fleetsight.accel.parity import GateError, Gates, compare
+from fleetsight.accel.proving.parity import GateError, Gates, compare
 from fleetsight.accel.session import Arrays
 from fleetsight.accel.sources.reading import Asked, read_source
 from fleetsight.accel.sources.source import Source

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleetsight.accel.graph import Graph
 from fleetsight.accel.licence import UNSTATED
-from fleetsight.accel.pictures import made_up_pictures
+from fleetsight.accel.proving.pictures import made_up_pictures
 from fleetsight.accel.sources.picture_input import HALF, IMAGENET_MEAN, IMAGENET_STD, picture_input
 from fleetsight.accel.sources.source import Answer, ModelKind, Source, SourceError
 

@@ -109,7 +109,7 @@ class OnnxModule(nn.Module):
                 arguments.append(self._tensor(name, tensors, hosts, device=device))
         found = OPERATORS[node.operator](node.attributes, *arguments)
         for name, tensor in zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=False):
-            tensors[name] = tensor.to(device)
+            tensors[name] = tensor if tensor.device == device else tensor.to(device)
 
     def _tensor(self, name: str, tensors: dict[str, Tensor], hosts: dict[str, Host], *, device: torch.device) -> Tensor:
         if name in tensors:
@@ -121,7 +121,10 @@ class OnnxModule(nn.Module):
         if host.dtype == object:  # symbolic sizes cannot pass through numpy
             sides = [torch.scalar_tensor(side, dtype=torch.int64, device=device) for side in host.ravel()]
             return torch.stack(sides).reshape(host.shape)
-        return torch.from_numpy(np.array(host, order="C")).to(device)
+        plain = torch.from_numpy(np.array(host, order="C"))
+        # Floats follow the weights, which may have been cast.
+        kind = next((weight.dtype for weight in self.parameters()), torch.float32)
+        return plain.to(device, kind) if plain.is_floating_point() else plain.to(device)
 
     def _constant(self, name: str) -> Tensor | None:
         own = self._constants.get(name)
@@ -142,7 +145,7 @@ class OnnxModule(nn.Module):
 
     def _keep(self, name: str, value: np.ndarray) -> None:
         """Keep a constant as a weight, and on the host too where it may be a size."""
-        if value.size <= HOST_SIZE_MAX and ((value.dtype.kind in "iub" and value.ndim <= 1) or value.size <= 1):
+        if value.size <= HOST_SIZE_MAX and value.ndim <= 1:
             self._hosts[name] = value
         own = "w_" + name.replace(".", "_").replace("/", "_").replace(":", "_")
         while hasattr(self, own):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fleetsight.accel.artifacts.artifact import is_artifact
 from fleetsight.accel.modelstore import find_model
-from fleetsight.accel.portable import CARD_FILE, MODEL_FILE
+from fleetsight.accel.portable import CARD_FILE, MODEL_FILE, PortableModel
 from fleetsight.accel.sources.huggingface import ID, find_folder, huggingface_source
 from fleetsight.accel.sources.onnx_source import onnx_source
 from fleetsight.accel.sources.portable_source import portable_source
@@ -73,6 +73,8 @@ def read_source(asked: Asked, *, models_dir: Path) -> Source:
         found = find_folder(text)
         assert found is not None
         return huggingface_source(found, batch=asked.batch, licence=asked.licence)
+    if (path / CARD_FILE).is_file() and asked.allow_restricted_licence:
+        return portable_source(PortableModel.load(path, allow_restricted_licence=True))
     return portable_source(find_model(text, models_dir))
 
 

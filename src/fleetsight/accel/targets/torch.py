@@ -6,8 +6,10 @@ afterwards. Either way an artifact is one `.pt2` file made by `torch.export`.
 """
 
 import shutil
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -419,14 +421,12 @@ def _device(name: str) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Torch's own deprecations are no news to a user.
+    """Torch's own deprecations are no news to a user, and what it prints is no data.
 
     Yields:
-        nothing; warnings are ignored inside the block.
+        nothing; inside the block warnings are ignored and prints go to stderr.
     """
-    import warnings
-
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")
         yield
 

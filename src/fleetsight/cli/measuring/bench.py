@@ -72,10 +72,10 @@ def model(
     from fleetsight.accel.measure.flow import Plan, bench_model
     from fleetsight.accel.measure.report import EAGER_DEFAULT, EAGER_TUNED
     from fleetsight.accel.measure.scenarios import Beat
-    from fleetsight.accel.parity import Gates
-    from fleetsight.accel.pictures import made_up_pictures, read_pictures
+    from fleetsight.accel.proving.parity import Gates
+    from fleetsight.accel.proving.pictures import made_up_pictures, read_pictures
     from fleetsight.accel.sources.reading import Asked
-    from fleetsight.cli.artifacts import artifact_cache
+    from fleetsight.cli.measuring.artifacts import artifact_cache
     from fleetsight.cli.picture_size import size_wh
 
     ways = ways_of(split(targets), split(precisions), counts(batches, "--batches"), stream_counts(streams))

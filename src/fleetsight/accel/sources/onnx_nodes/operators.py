@@ -149,10 +149,10 @@ def _unsqueeze(a: Attributes, x: Tensor, axes: Sizes | None = None) -> Tensor:
 
 def _flatten(a: Attributes, x: Tensor) -> Tensor:
     axis = a.get("axis", 1)
-    axis = axis + x.dim() if axis < 0 else axis
-    if axis == 0:
-        return x.reshape(1, -1)
-    return x.reshape(x.shape[0], -1) if axis == 1 else x.flatten(0, axis - 1).flatten(1)
+    rows: Any = 1
+    for side in x.shape[: axis + x.dim() if axis < 0 else axis]:
+        rows = rows * side
+    return x.reshape(rows, -1)
 
 
 def _expand(_: Attributes, x: Tensor, shape: Sizes) -> Tensor:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,11 @@ from fleetsight.cli.choices import known
 from fleetsight.cli.picture_size import size_wh
 
 if TYPE_CHECKING:
+    from fleetsight.accel.artifacts.cache import ArtifactCache
     from fleetsight.accel.compiling import Compiled
+    from fleetsight.accel.parts.flow import CompiledRecipe
+    from fleetsight.accel.proving.pictures import Pictures
+    from fleetsight.accel.sources.reading import Asked
 
 compile_app = typer.Typer()
 
@@ -35,7 +39,8 @@ def compile_command(
     ],
     target: Annotated[str, typer.Option(help="The chip: `fleetsight doctor` lists them.")] = "openvino",
     precision: Annotated[str, typer.Option(help="f32, bf16, f16, int8, or auto: the fastest that passes.")] = "auto",
-    batch: Annotated[str, typer.Option(help="Images at a time, or dynamic.")] = "1",
+    recipe: Annotated[str, typer.Option(help="For models of several parts: blip-vqa or sam.")] = "",
+    batch: Annotated[str, typer.Option(help="Images at a time, or dynamic; 1, for recipes dynamic.")] = "",
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures to prove and to calibrate on.")] = None,
     pictures: Annotated[int, typer.Option(min=1, max=300, help="How many of them are used.")] = PICTURES,
     gate: Annotated[
@@ -55,18 +60,14 @@ def compile_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compile a model for a chip, prove that it still answers the same, and sign it; a second time it is found at once."""
-    from fleetsight.accel.compiling import check_licence, compile_int8, compile_model
-    from fleetsight.accel.parity import Gates
-    from fleetsight.accel.pictures import made_up_pictures, read_pictures
-    from fleetsight.accel.sources.reading import Asked, read_source
-    from fleetsight.accel.targets.options import Options
-    from fleetsight.accel.tuning import tune
-    from fleetsight.cli.artifacts import artifact_cache
+    from fleetsight.accel.proving.pictures import made_up_pictures, read_pictures
+    from fleetsight.accel.sources.reading import Asked
+    from fleetsight.cli.measuring.artifacts import artifact_cache
 
     loaded = settings_file.load()
     asked = Asked(
         model=model,
-        batch=_batch(batch),
+        batch=_batch(batch or ("dynamic" if recipe else "1")),
         size_wh=size_wh(size) if size else None,
         licence=licence,
         allow_restricted_licence=allow_restricted_licence,
@@ -75,19 +76,65 @@ def compile_command(
     flags = _pairs(flag or [], "--flag")
     known(precision, ("auto", "f32", "bf16", "f16", "int8"), option="--precision")
     cache = artifact_cache(loaded, forbid_compiling=forbid_compiling)
-    source = read_source(asked, models_dir=loaded.models_dir)
-    if not allow_restricted_licence:
-        check_licence(source)
-    gates = Gates(limits, read_pictures(data, limit=pictures) if data is not None else made_up_pictures())
-    options = Options(precision=precision, batch=asked.batch, flags=flags, model_kind=source.model_kind)
-    way = {"auto": tune, "int8": compile_int8}.get(precision, compile_model)
-    found = way(source, target, options, gates=gates, cache=cache)
+    seen = read_pictures(data, limit=pictures) if data is not None else made_up_pictures()
+    order = _Order(asked, target, precision, flags, limits, seen, loaded.models_dir)
+    found = _compile_parts(order, recipe, cache=cache) if recipe else _compile_whole(order, cache)
     if out is not None:
         found = replace(found, artifact=found.artifact.copy_to(out))
     if as_json:
         print(json.dumps(found.as_json()))
         return
     _print(found)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What the command line asked for."""
+
+    asked: "Asked"
+    target: str
+    precision: str
+    flags: dict[str, str]
+    limits: dict[str, float]
+    pictures: "Pictures"
+    models_dir: Path
+
+
+def _compile_whole(order: _Order, cache: "ArtifactCache") -> "Compiled":
+    from fleetsight.accel.compiling import check_licence, compile_int8, compile_model
+    from fleetsight.accel.proving.parity import Gates
+    from fleetsight.accel.sources.reading import read_source
+    from fleetsight.accel.targets.options import Options
+    from fleetsight.accel.tuning import tune
+
+    gates = Gates(order.limits, order.pictures)
+    source = read_source(order.asked, models_dir=order.models_dir)
+    if not order.asked.allow_restricted_licence:
+        check_licence(source)
+    options = Options(order.precision, order.asked.batch, order.flags, model_kind=source.model_kind)
+    way = {"auto": tune, "int8": compile_int8}.get(order.precision, compile_model)
+    return way(source, order.target, options=options, gates=gates, cache=cache)
+
+
+def _compile_parts(order: _Order, recipe: str, *, cache: "ArtifactCache") -> "CompiledRecipe":
+    from fleetsight.accel.parts.flow import QUESTIONS, RecipeRequest, compile_recipe
+    from fleetsight.accel.parts.part import Examples
+
+    if order.limits:
+        raise typer.BadParameter("the gates of a recipe are its own", param_hint="--gate")
+    examples = Examples(order.pictures.images, QUESTIONS) if order.pictures.is_real else None
+    request = RecipeRequest(
+        recipe=recipe,
+        source=order.asked.model,
+        target=order.target,
+        precision=order.precision,
+        flags=order.flags,
+        batch=order.asked.batch,
+        examples=examples,
+        licence=order.asked.licence,
+        allow_restricted_licence=order.asked.allow_restricted_licence,
+    )
+    return compile_recipe(request, cache)
 
 
 def _batch(text: str) -> int | None:
@@ -115,8 +162,21 @@ def _limit(text: str) -> float:
         raise typer.BadParameter(f"{text!r} is no number", param_hint="--gate") from error
 
 
-def _print(found: "Compiled") -> None:
-    manifest, parity = found.artifact.manifest, found.parity
+def _print(found: "Compiled | CompiledRecipe") -> None:
+    manifest, parity = found.artifact.manifest, found.artifact.manifest.parity
+    if "parts" in parity:
+        print(f"{manifest.name} for {manifest.compiler}, {manifest.precision}, parts: {', '.join(parity['parts'])}")
+        answers = ", ".join(
+            f"{name} {value}" for name, value in parity["answers"].items() if not isinstance(value, list)
+        )
+        print(f"  answers: {answers}")
+    else:
+        _print_whole(found)
+    print(f"artifact: {found.artifact.folder} ({'found' if found.hit else 'made'} in {found.seconds:.2f} s)")
+
+
+def _print_whole(found: "Compiled | CompiledRecipe") -> None:
+    manifest, parity = found.artifact.manifest, found.artifact.manifest.parity
     for row in manifest.candidates:
         speed = f"{row['images_per_s']:9.1f}/s" if row["images_per_s"] is not None else " " * 11
         print(
@@ -129,4 +189,3 @@ def _print(found: "Compiled") -> None:
     print(f"  on {parity['data']}, against {parity['reference']}")
     if parity["vacuous"]:
         print(f"warning: this proves little: {parity['vacuous']}", file=sys.stderr)
-    print(f"artifact: {found.artifact.folder} ({'found' if found.hit else 'made'} in {found.seconds:.2f} s)")

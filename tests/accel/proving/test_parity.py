@@ -9,11 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from fleetsight.accel.compiling import reference_of
-from fleetsight.accel.parity import GateError, Gates, Parity, Reference, boxes_in_picture, compare, run_all
+from fleetsight.accel.proving.agreement import boxes_in_picture
+from fleetsight.accel.proving.parity import GateError, Gates, Parity, Reference, compare, run_all
 from fleetsight.accel.session import Arrays
 from fleetsight.accel.sources.source import Source
 from fleetsight.vision.average_precision import TruthBoxes
-from tests.accel.proving import Told, gates, pictures, tiny_embedder, tiny_source
+from tests.accel.proved import Told, gates, pictures, tiny_embedder, tiny_source
 from tests.accel.tiny_models import TinyHead
 
 HEAD = TinyHead(gain=8.0)
@@ -22,7 +23,7 @@ HEAD = TinyHead(gain=8.0)
 def judged(source: Source, change: Any, held: Gates | None = None, **told: Any) -> Parity:
     held = held or gates()
     session = Told(lambda batch: (np.asarray(change(HEAD.answer(batch)), dtype=np.float32),), source, **told)
-    return compare(reference_of(source, held), session, source, held)
+    return compare(reference_of(source, held), session, source=source, gates=held)
 
 
 def by_gate(parity: Parity) -> dict[str, bool]:
@@ -91,7 +92,7 @@ def test_with_truth_the_task_decides_and_agreement_is_told(source: Source) -> No
     reference = reference_of(source, Gates({}, plain))
     truth = {}
     for index, answers in enumerate(reference.answers):
-        found = boxes_in_picture(source, answers, plain.images[index].shape)
+        found = boxes_in_picture(source, answers, shape=plain.images[index].shape)
         truth[index] = TruthBoxes(found.boxes_xyxy_px, found.labels, np.zeros((0, 4), np.float32))
     known = Gates({}, pictures(boxes=truth))
     same = judged(source, lambda raw: raw, known)
@@ -115,7 +116,7 @@ def test_pictures_without_a_box_prove_nothing(source: Source) -> None:
     held = gates()
     nothing = Reference(blind, tuple((HEAD.answer(a[0]) * 0 - 9,) for a in held.inputs_of(blind)), "made up")
     session = Told(lambda batch: (HEAD.answer(batch) * 0 - 9,), blind)
-    assert "finds nothing" in compare(nothing, session, blind, held).vacuous
+    assert "finds nothing" in compare(nothing, session, source=blind, gates=held).vacuous
 
 
 def test_an_answer_that_never_changes_proves_nothing(tmp_path: Path) -> None:
@@ -123,7 +124,7 @@ def test_an_answer_that_never_changes_proves_nothing(tmp_path: Path) -> None:
     held = gates()
     same = tuple((np.ones((1, 5), np.float32),) for _ in range(6))
     session = Told(lambda _: (np.ones((1, 5), np.float32),), source)
-    parity = compare(Reference(source, same, "made up"), session, source, held)
+    parity = compare(Reference(source, same, "made up"), session, source=source, gates=held)
     assert parity.passed
     assert "hardly depends" in parity.vacuous
 
@@ -139,8 +140,8 @@ def test_vectors_are_judged_by_their_direction(tmp_path: Path) -> None:
     def turned(batch: NDArray[Any]) -> Arrays:
         return (answers[batch.tobytes()][0][:, ::-1].copy(),)
 
-    assert compare(reference, Told(twice, source), source, held).passed
-    assert "vectors" in compare(reference, Told(turned, source), source, held).reason
+    assert compare(reference, Told(twice, source), source=source, gates=held).passed
+    assert "vectors" in compare(reference, Told(turned, source), source=source, gates=held).reason
 
 
 def test_changed_answers_of_a_classifier_are_counted(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_changed_answers_of_a_classifier_are_counted(tmp_path: Path) -> None:
     held = gates()
     first = tuple((np.eye(5, dtype=np.float32)[[index % 5]],) for index in range(6))
     rows = iter([first[0], first[0], *first[2:]])
-    parity = compare(Reference(source, first, "made up"), Told(lambda _: next(rows), source), source, held)
+    parity = compare(Reference(source, first, "made up"), Told(lambda _: next(rows), source), source=source, gates=held)
     assert parity.as_json()["gates"]["answers"]["changed"] == pytest.approx(1 / 6, rel=1e-3)
     assert not parity.passed
 

@@ -10,17 +10,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fleetsight.accel.answers import boxes_of
-from fleetsight.accel.pictures import Pictures, made_up_pictures
+from fleetsight.accel.proving.agreement import (
+    SCORE_MIN,
+    SHARE_OF_BOXES,
+    box_figures,
+    cosine,
+    task_metric,
+    tensor_figures,
+)
+from fleetsight.accel.proving.answers import boxes_of
+from fleetsight.accel.proving.pictures import Pictures, made_up_pictures
 from fleetsight.accel.session import Arrays, Session
 from fleetsight.accel.sources.source import Answer, Source
 from fleetsight.errors import Error
-from fleetsight.vision.average_precision import average_precision
-from fleetsight.vision.box import iou
-from fleetsight.vision.detections import Detections
-from fleetsight.vision.letterbox import fit
 
 TENSOR_LIMITS = {"f32": 1e-3, "f16": 0.02, "bf16": 0.1, "int8": 0.25}
 """Largest relative error (norm of the difference by norm of the answer) where nothing is known of the answer. f32 targets
@@ -40,19 +43,6 @@ TASK_LIMIT = 0.5
 """Largest loss of the task's metric in points of a hundred (mAP, top-1)."""
 
 GATES = ("tensors", "boxes", "scores", "answers", "vectors", "task")
-
-SCORE_MIN = 0.3
-"""Boxes below are nobody's answer: what `Detector.detect` drops by default."""
-
-LISTED_SCORE = 0.05
-"""Boxes from here on count for average precision."""
-
-SHARE_OF_BOXES = 0.95
-"""The limits on boxes and scores hold for this share of the boxes, and as many must be found again: suppression chooses among
-neighbouring cells, and where two scores are equal to a thousandth it chooses differently, with no harm to anybody."""
-
-SAME_BOX_IOU = 0.5
-"""A box is found again when one of the same label overlaps it by this much."""
 
 STEADY = 1e-3
 """An answer that varies less than this from picture to picture (spread by norm) says nothing about the pictures."""
@@ -215,7 +205,7 @@ _OPEN_BATCH = 3
 """Batch with which a session of open batch is proved: neither one nor a power of two."""
 
 
-def compare(reference: Reference, session: Session, source: Source, gates: Gates) -> Parity:
+def compare(reference: Reference, session: Session, *, source: Source, gates: Gates) -> Parity:
     """Hold a compiled model to its gates.
 
     Args:
@@ -232,9 +222,9 @@ def compare(reference: Reference, session: Session, source: Source, gates: Gates
         ShapeError: the session takes other inputs than the source makes.
     """
     answers = run_all(session, gates.inputs_of(source))
-    limits = gate_limits(source, gates, session.precision)
+    limits = gate_limits(source, gates, precision=session.precision)
     broken = sum(1 for outputs in answers if not all(np.isfinite(port).all() for port in outputs))
-    tensors = _tensor_figures(reference.answers, answers)
+    tensors = tensor_figures(reference.answers, answers)
     measured = {name: _measure(name, reference, answers, gates, limit) for name, limit in limits.items()}
     if broken:
         reason = f"NaN or infinity in the answers to {broken} of {len(answers)} inputs"
@@ -251,7 +241,7 @@ def compare(reference: Reference, session: Session, source: Source, gates: Gates
     )
 
 
-def gate_limits(source: Source, gates: Gates, precision: str) -> dict[str, float | None]:
+def gate_limits(source: Source, gates: Gates, *, precision: str) -> dict[str, float | None]:
     """The gates that count for a model, and their limits.
 
     Where the truth is known, the task's metric decides, and how far single answers move is told; a model may move a box and
@@ -279,50 +269,23 @@ def has_truth(source: Source, gates: Gates) -> bool:
     return bool(known) and source.answer in {"dense", "queries", "classes"} and source.prepare is not None
 
 
-def task_metric(source: Source, answers: Sequence[Arrays], gates: Gates) -> float:
-    """What a model scores on the pictures' truth.
-
-    Args:
-        source: the model.
-        answers: outputs for each picture, batch 1.
-        gates: hold the truth.
-
-    Returns:
-        mAP at IoU 0.5 to 0.95 over the classes that occur, or top-1, in points of a hundred.
-    """
-    if source.answer == "classes":
-        known = gates.pictures.labels
-        right = [int(np.argmax(answers[index][0])) == label for index, label in known.items()]
-        return 100.0 * float(np.mean(right))
-    rows = gates.pictures.boxes
-    found = [boxes_in_picture(source, answers[index], gates.pictures.images[index].shape) for index in rows]
-    truth = list(rows.values())
-    labels = sorted({int(label) for entry in truth for label in entry.labels})
-    scores = [
-        average_precision(found, truth, label=label, iou_min=float(overlap))
-        for label in labels
-        for overlap in np.arange(0.5, 1.0, 0.05)
-    ]
-    return 100.0 * float(np.mean(scores)) if scores else 0.0
-
-
 def _measure(gate: str, reference: Reference, answers: list[Arrays], gates: Gates, limit: float | None) -> GateResult:
     source = reference.source
     if gate == "tensors":
-        figures = _tensor_figures(reference.answers, answers)
+        figures = tensor_figures(reference.answers, answers)
         return _judged(gate, limit, figures, value=figures["relative"], unit="relative error")
     if gate in {"boxes", "scores"}:
-        return _judge_boxes(gate, limit, _box_figures(source, reference.answers, answers))
+        return _judge_boxes(gate, limit, box_figures(source, reference.answers, second=answers))
     if gate == "answers":
         changed = [np.argmax(a[0]) != np.argmax(b[0]) for a, b in zip(reference.answers, answers, strict=True)]
         return _judged(gate, limit, {"changed": float(np.mean(changed))}, value=float(np.mean(changed)), unit="changed")
     if gate == "vectors":
-        apart = [1.0 - _cosine(a[0], b[0]) for a, b in zip(reference.answers, answers, strict=True)]
+        apart = [1.0 - cosine(a[0], b[0]) for a, b in zip(reference.answers, answers, strict=True)]
         return _judged(gate, limit, {"apart_max": max(apart)}, value=max(apart), unit="away (1 - cosine)")
     if not has_truth(source, gates):
         reason = f"the pictures hold no truth for {source.name}"
         return GateResult(gate, used=math.inf, limit=limit, figures={}, reason=reason)
-    before, after = (task_metric(source, found, gates) for found in (reference.answers, answers))
+    before, after = (task_metric(source, found, pictures=gates.pictures) for found in (reference.answers, answers))
     figures = {"f32": before, "compiled": after, "drop": before - after}
     return _judged(gate, limit, figures, value=before - after, unit="points lost")
 
@@ -337,43 +300,6 @@ def _judged(gate: str, limit: float | None, figures: Mapping[str, float], *, val
     return GateResult(gate, used=used, limit=limit, figures=figures, reason=reason)
 
 
-def _tensor_figures(first: Sequence[Arrays], second: Sequence[Arrays]) -> dict[str, float]:
-    """Largest difference, and the largest relative one over outputs and inputs."""
-    largest = relative = 0.0
-    for mine, theirs in zip(first, second, strict=True):
-        for port, other in zip(mine, theirs, strict=True):
-            apart = port.astype(np.float64) - other.astype(np.float64)
-            norm = max(float(np.linalg.norm(port.astype(np.float64))), 1e-12)
-            largest = max(largest, float(np.abs(apart).max(initial=0.0)))
-            relative = max(relative, float(np.linalg.norm(apart)) / norm)
-    return {"max_abs": largest, "relative": relative}
-
-
-def _box_figures(source: Source, first: Sequence[Arrays], second: Sequence[Arrays]) -> dict[str, float]:
-    shifts, changes, lost, total = list[float](), list[float](), 0, 0
-    for mine, theirs in zip(first, second, strict=True):
-        wanted = boxes_of(source, mine, score_min=SCORE_MIN)
-        # A box at the threshold may fall just below it: that is a change of its score and no loss.
-        found = boxes_of(source, theirs, score_min=SCORE_MIN / 2)
-        again = boxes_of(source, theirs, score_min=SCORE_MIN)
-        total += max(len(wanted), len(again))
-        pairs = _pairs(wanted, found)
-        lost += (
-            len(wanted)
-            - len(pairs)
-            + max(0, len(again) - len(_pairs(again, boxes_of(source, mine, score_min=SCORE_MIN / 2))))
-        )
-        for row, other in pairs:
-            shifts.append(float(np.abs(wanted.boxes_xyxy_px[row] - found.boxes_xyxy_px[other]).max()))
-            changes.append(abs(float(wanted.scores[row]) - float(found.scores[other])))
-    figures = {"boxes": float(total), "lost_share": lost / total if total else 0.0}
-    for name, values in (("shift_px", shifts), ("score", changes)):
-        table = np.asarray(values or [0.0])
-        figures |= {f"{name}_p50": float(np.median(table)), f"{name}_max": float(table.max())}
-        figures[f"{name}_p{SHARE_OF_BOXES * 100:.0f}"] = float(np.quantile(table, SHARE_OF_BOXES))
-    return figures
-
-
 def _judge_boxes(gate: str, limit: float | None, figures: Mapping[str, float]) -> GateResult:
     named = "shift_px" if gate == "boxes" else "score"
     chosen = {name: value for name, value in figures.items() if name.startswith((named, "boxes", "lost"))}
@@ -383,43 +309,6 @@ def _judge_boxes(gate: str, limit: float | None, figures: Mapping[str, float]) -
         return GateResult(gate, used=used, limit=limit, figures=chosen, reason=reason)
     unit = "px of shift" if gate == "boxes" else "of score"
     return _judged(gate, limit, chosen, value=figures[f"{named}_p{SHARE_OF_BOXES * 100:.0f}"], unit=unit)
-
-
-def _pairs(wanted: Detections, found: Detections) -> list[tuple[int, int]]:
-    """Each wanted box with the nearest one of its label that nobody took yet; best score first."""
-    pairs, free = list[tuple[int, int]](), np.ones(len(found), dtype=bool)
-    if not len(wanted) or not len(found):
-        return pairs
-    overlap = iou(wanted.boxes_xyxy_px, found.boxes_xyxy_px)
-    for row in np.argsort(-wanted.scores, kind="stable"):
-        allowed = np.where(free & (found.labels == wanted.labels[row]), overlap[row], 0.0)
-        best = int(allowed.argmax())
-        if allowed[best] >= SAME_BOX_IOU:
-            free[best] = False
-            pairs.append((int(row), best))
-    return pairs
-
-
-def boxes_in_picture(source: Source, outputs: Arrays, shape: tuple[int, ...]) -> Detections:
-    """Boxes of a detector in pixels of the picture, as truth has them.
-
-    Args:
-        source: the detector.
-        outputs: of batch 1.
-        shape: of the picture, (h, w, 3).
-
-    Returns:
-        detections from `LISTED_SCORE` on.
-    """
-    found = boxes_of(source, outputs, score_min=LISTED_SCORE)
-    height, width = shape[:2]
-    if source.card is not None:
-        box = fit((width, height), source.card.input_size_wh, place=source.card.pad_place)
-        boxes = box.boxes_to_image(found.boxes_xyxy_px)
-    else:
-        side_h, side_w = source.example[0].shape[2:]
-        boxes = found.boxes_xyxy_px * np.array([width / side_w, height / side_h] * 2, np.float32)
-    return Detections(boxes_xyxy_px=boxes, scores=found.scores, labels=found.labels)
 
 
 def _vacuous(reference: Reference) -> str:
@@ -438,12 +327,6 @@ def _vacuous(reference: Reference) -> str:
     if spread < STEADY:
         return f"the answer hardly depends on the picture (spread {spread:.1g}): random or dead weights look like this"
     return ""
-
-
-def _cosine(first: NDArray[Any], second: NDArray[Any]) -> float:
-    mine, theirs = first.ravel().astype(np.float64), second.ravel().astype(np.float64)
-    length = float(np.linalg.norm(mine) * np.linalg.norm(theirs))
-    return float(mine @ theirs) / length if length > 0.0 else float(not mine.any() and not theirs.any())
 
 
 def _rounded(figures: Mapping[str, float]) -> dict[str, float | None]:

@@ -68,7 +68,10 @@ class Pictures:
 
     @cached_property
     def images(self) -> tuple[Image, ...]:
-        """The pictures, (h, w, 3) uint8 RGB each.
+        """The pictures.
+
+        Returns:
+            (h, w, 3) uint8 RGB each.
 
         Raises:
             PicturesError: one cannot be decoded.

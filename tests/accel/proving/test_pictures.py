@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fleetsight.accel.pictures import PicturesError, made_up_pictures, read_pictures
+from fleetsight.accel.proving.pictures import PicturesError, made_up_pictures, read_pictures
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetsight.accel.graph import TensorSpec
-from fleetsight.accel.parity import Gates
-from fleetsight.accel.pictures import Pictures
+from fleetsight.accel.proving.parity import Gates
+from fleetsight.accel.proving.pictures import Pictures
 from fleetsight.accel.session import Arrays
 from fleetsight.accel.sources.portable_source import portable_source
 from fleetsight.accel.sources.source import Source
