@@ -97,13 +97,7 @@ def model(
     )
     gates = Gates(pictures=read_pictures(data) if data else made_up_pictures())
     report = bench_model(plan, gates, cache=artifact_cache(loaded), priced=priced, tell=_tell)
-    files = report.save(out) if out else []
-    if as_json:
-        print(json.dumps(report.as_json()))
-    else:
-        _print_for_people(report)
-    for path in files:
-        print(f"written: {path}", file=sys.stderr)
+    _show(report, out, as_json=as_json)
 
 
 def ways_of(
@@ -195,6 +189,16 @@ def stream_counts(text: str) -> tuple[int | None, ...]:
     own = [part for part in split(text) if part != "auto"]
     numbers: tuple[int | None, ...] = counts(",".join(own), "--streams") if own or not split(text) else ()
     return (*numbers, None) if "auto" in split(text) else numbers
+
+
+def _show(report: "Report", out: Path | None, *, as_json: bool) -> None:
+    files = report.save(out) if out else []
+    if as_json:
+        print(json.dumps(report.as_json()))
+    else:
+        _print_for_people(report)
+    for path in files:
+        _tell(f"written: {path}")
 
 
 def _tell(text: str) -> None:
