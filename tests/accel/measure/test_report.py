@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from fleetsight.accel.measure.latency import MeasureError
-from fleetsight.accel.measure.report import Failed, Measured, Priced, Report, make_row, table_of
+from fleetsight.accel.measure.report import Failed, Measured, Priced, Report, make_row, scenario_lines, table_of
 from fleetsight.accel.measure.rounds import Turns
 
 READY = {"precision": "f32", "load_s": 0.5, "warm_up_s": 1.5}
@@ -110,6 +110,29 @@ def test_the_table_has_a_line_for_every_row_and_every_failure() -> None:
     assert "eager, default" in text
     assert "auto" in text
     assert [line for line in text.splitlines() if "onnxruntime" in line and "failed" in line]
+
+
+def test_scenarios_are_told_in_a_line() -> None:
+    found = {
+        "single_stream": {"p90_ms": 9.87},
+        "multi_stream": {"p99_ms": 80.0},
+        "server": {"rate_hz": 45.67, "bound_ms": 100.0},
+        "fleet": {"cameras": 12, "rate_hz": 5.0, "deadline_ms": 200.0},
+    }
+    lines = scenario_lines(
+        report(
+            measured([99.0], [10.0], scenarios=found),
+            measured([1.0], [1.0]),
+            measured([1.0], [1.0], scenarios={"failed": "it died"}),
+        )
+    )
+    assert lines == [
+        (
+            "openvino f32 b1 s1: SingleStream p90 9.9 ms, MultiStream p99 80.0 ms, Server 45.7/s within 100 ms, "
+            "Offline 99.0/s, Fleet 12 cameras x 5/s within 200 ms"
+        ),
+        "openvino f32 b1 s1: failed: it died",
+    ]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="plots need matplotlib (extra dev)")

@@ -9,7 +9,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,7 +23,7 @@ from fleetsight.accel.artifacts.cache import ArtifactCache
 from fleetsight.accel.choose import target_module
 from fleetsight.accel.compiling import compile_int8, compile_model, reference_of, with_calibration
 from fleetsight.accel.measure.child import write_batches
-from fleetsight.accel.measure.hardware import Hardware, this_machine
+from fleetsight.accel.measure.hardware import this_machine
 from fleetsight.accel.measure.latency import MeasureError
 from fleetsight.accel.measure.report import (
     EAGER_DEFAULT,
@@ -35,6 +35,7 @@ from fleetsight.accel.measure.report import (
     make_row,
 )
 from fleetsight.accel.measure.rounds import Child, ChildError, Turns, open_all, take_turns
+from fleetsight.accel.measure.scenarios import Beat
 from fleetsight.accel.proving.parity import GateError, Gates, compare
 from fleetsight.accel.session import Arrays
 from fleetsight.accel.sources.reading import Asked, read_source
@@ -99,6 +100,7 @@ class Plan:
         eager: kinds of eager baselines; empty: none, and no ratios.
         scenarios: also measure MLPerf's scenarios and the fleet's for each row.
         bound_ms: of the scenario Server.
+        beat: of the cameras of the scenario Fleet.
     """
 
     asked: Asked
@@ -109,6 +111,7 @@ class Plan:
     eager: tuple[str, ...] = (EAGER_DEFAULT, EAGER_TUNED)
     scenarios: bool = False
     bound_ms: float = 100.0
+    beat: Beat = field(default_factory=Beat)
 
 
 @dataclass(frozen=True)
@@ -156,14 +159,13 @@ def bench_model(
         desk = _Desk(plan, gates, cache, folder=Path(folder), tell=tell)
         compiled, failed = desk.compile_all(source)
         rows, eager, lost = desk.measure_all(compiled)
-    hardware = this_machine()
     return Report(
         model=source.name,
-        hardware=str(hardware),
+        hardware=str(this_machine()),
         rows=tuple(make_row(one, turns, priced=priced) for one, turns in rows),
         baselines={kind: tuple(make_row(one, {}, priced=priced) for one in many) for kind, many in eager.items()},
         failed=tuple(failed + lost),
-        notes=_notes(source, gates, hardware),
+        notes=_notes(source, plan, gates),
         priced=priced,
         versions=dict(_versions()),
         made_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -232,7 +234,8 @@ class _Desk:
         failed: list[Failed] = []
         merged: dict[str, list[Measured]] = {}
         with ExitStack() as stack:
-            self.tell("starting eager baselines")
+            if self.plan.eager:
+                self.tell("starting eager baselines")
             baselines = self._open_baselines(stack)
             ways = list(compiled)
             for start in range(0, len(ways), OPEN_AT_ONCE):
@@ -310,7 +313,7 @@ class _Desk:
         asked: dict[str, dict[str, Any]] = {
             "multi_stream": {"queries": 50},
             "server": {"bound_ms": self.plan.bound_ms, "queries": 200},
-            "fleet": {"rate_hz": 5.0, "deadline_ms": 200.0, "seconds": FLEET_S},
+            "fleet": asdict(self.plan.beat) | {"seconds": FLEET_S},
         }
         if way.batch == 1:
             asked["single_stream"] = {"queries": 200}
@@ -347,13 +350,13 @@ def _failed(way: Way, error: Error) -> Failed:
     return Failed(way.target, way.precision, way.batch, way.streams, str(error))
 
 
-def _notes(source: Source, gates: Gates, hardware: Hardware) -> tuple[str, ...]:
+def _notes(source: Source, plan: Plan, gates: Gates) -> tuple[str, ...]:
     notes = [f"inputs: {gates.origin_of(source)}"]
     if not source.is_trained:
         notes.append("random weights: speed is that of the architecture, agreement says little about trained weights")
-    if source.module is None:
+    if source.module is None and plan.eager:
         notes.append("eager code is made of the model's graph: there is no torch module of its author")
-    if not hardware.has_amx:
+    if not this_machine().has_amx:
         notes.append("this processor has no AMX: int8 and bf16 gain far less here than on one that has")
     return tuple(notes)
 

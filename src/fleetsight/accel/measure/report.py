@@ -314,8 +314,41 @@ def _count(streams: int | None) -> str:
     return "auto" if streams is None else str(streams)
 
 
+def _way(name: str, row: Row) -> str:
+    return f"{name} {row.precision} b{row.batch} s{_count(row.streams)}{_pinned(row)}"
+
+
 def _pinned(row: Row) -> str:
     return f" on {len(row.cores)} core{'s' if len(row.cores) > 1 else ''}" if row.cores else ""
+
+
+def scenario_lines(report: Report) -> list[str]:
+    """MLPerf's scenarios and the fleet's, in words.
+
+    Args:
+        report: the report.
+
+    Returns:
+        one line for each row that has them.
+    """
+    lines = []
+    for row in report.rows:
+        found = row.scenarios
+        if not found:
+            continue
+        if "failed" in found:
+            parts = [f"failed: {found['failed']}"]
+        else:
+            server, fleet = found["server"], found["fleet"]
+            parts = [f"SingleStream p90 {found['single_stream']['p90_ms']:.1f} ms"] if "single_stream" in found else []
+            parts += [
+                f"MultiStream p99 {found['multi_stream']['p99_ms']:.1f} ms",
+                f"Server {server['rate_hz']:.1f}/s within {server['bound_ms']:g} ms",
+                f"Offline {row.images_per_s:.1f}/s",
+                f"Fleet {fleet['cameras']} cameras x {fleet['rate_hz']:g}/s within {fleet['deadline_ms']:g} ms",
+            ]
+        lines.append(f"{_way(row.target, row)}: {', '.join(parts)}")
+    return lines
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
@@ -336,7 +369,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
     named = [*eager, *((row.target, row) for row in report.rows)]
     if not named:
         return []
-    labels = [f"{name} {row.precision} b{row.batch} s{_count(row.streams)}{_pinned(row)}" for name, row in named]
+    labels = [_way(name, row) for name, row in named]
     rows = [row for _, row in named]
     figure = Figure(figsize=(13, 1.6 + 0.32 * len(rows)), layout="constrained")
     speed, waiting, ratio = figure.subplots(1, 3, sharey=True)

@@ -52,6 +52,11 @@ def model(
     scenarios: Annotated[
         bool, typer.Option("--scenarios", help="Also MLPerf's scenarios and a fleet of cameras.")
     ] = False,
+    bound_ms: Annotated[
+        float, typer.Option(min=0.1, help="Of the scenario Server: 99 of 100 answers within it.")
+    ] = 100.0,
+    camera_rate: Annotated[float, typer.Option(min=0.01, metavar="FPS", help="Of a camera of the fleet.")] = 5.0,
+    deadline_ms: Annotated[float, typer.Option(min=0.1, help="Of a frame of the fleet.")] = 200.0,
     machine: Annotated[
         str, typer.Option(metavar="MACHINE", help="What an hour is priced as; see fleetsight cost.")
     ] = "",
@@ -66,6 +71,7 @@ def model(
     """Latency, throughput, memory, agreement and price of a model, each way in a process of its own, beside eager torch."""
     from fleetsight.accel.measure.flow import Plan, bench_model
     from fleetsight.accel.measure.report import EAGER_DEFAULT, EAGER_TUNED
+    from fleetsight.accel.measure.scenarios import Beat
     from fleetsight.accel.proving.parity import Gates
     from fleetsight.accel.proving.pictures import made_up_pictures, read_pictures
     from fleetsight.accel.sources.reading import Asked
@@ -86,16 +92,12 @@ def model(
         seconds=seconds,
         eager=(EAGER_DEFAULT, EAGER_TUNED) if eager else (),
         scenarios=scenarios,
+        bound_ms=bound_ms,
+        beat=Beat(rate_hz=camera_rate, deadline_ms=deadline_ms),
     )
     gates = Gates(pictures=read_pictures(data) if data else made_up_pictures())
     report = bench_model(plan, gates, cache=artifact_cache(loaded), priced=priced, tell=_tell)
-    files = report.save(out) if out else []
-    if as_json:
-        print(json.dumps(report.as_json()))
-    else:
-        _print_for_people(report)
-    for path in files:
-        print(f"written: {path}", file=sys.stderr)
+    _show(report, out, as_json=as_json)
 
 
 def ways_of(
@@ -189,6 +191,16 @@ def stream_counts(text: str) -> tuple[int | None, ...]:
     return (*numbers, None) if "auto" in split(text) else numbers
 
 
+def _show(report: "Report", out: Path | None, *, as_json: bool) -> None:
+    files = report.save(out) if out else []
+    if as_json:
+        print(json.dumps(report.as_json()))
+    else:
+        _print_for_people(report)
+    for path in files:
+        _tell(f"written: {path}")
+
+
 def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -196,9 +208,11 @@ def _tell(text: str) -> None:
 def _print_for_people(report: "Report") -> None:
     from rich.console import Console
 
-    from fleetsight.accel.measure.report import table_of
+    from fleetsight.accel.measure.report import scenario_lines, table_of
 
     Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200).print(table_of(report))
+    for line in scenario_lines(report):
+        print(line)
     for one in report.failed:
         print(f"{one.target} {one.precision}, batch {one.batch}: {one.reason}")
     for note in report.notes:
