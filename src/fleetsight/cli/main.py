@@ -19,6 +19,7 @@ from fleetsight import settings as settings_file
 from fleetsight.cli.chaos import chaos_app
 from fleetsight.cli.cooler import cooler_app
 from fleetsight.cli.device import device_app
+from fleetsight.cli.load import load_app
 from fleetsight.cli.model import model_app
 from fleetsight.cli.replay import replay_app
 from fleetsight.cli.serve import serve_app
@@ -94,6 +95,7 @@ app.add_typer(sim_app, name="sim")
 app.add_typer(train_app, name="train")
 app.add_typer(demo_app)
 app.add_typer(serve_app)
+app.add_typer(load_app)
 app.add_typer(chaos_app)
 app.add_typer(replay_app)
 
