@@ -19,11 +19,12 @@ from fleetsight import settings as settings_file
 from fleetsight.cli.chaos import chaos_app
 from fleetsight.cli.cooler import cooler_app
 from fleetsight.cli.device import device_app
-from fleetsight.cli.load import load_app
 from fleetsight.cli.model import model_app
 from fleetsight.cli.replay import replay_app
 from fleetsight.cli.serve import serve_app
 from fleetsight.cli.service_demo import demo_app
+from fleetsight.cli.serving.load import load_app
+from fleetsight.cli.serving.plan import plan_app
 from fleetsight.cli.sim import sim_app
 from fleetsight.cli.train import train_app
 from fleetsight.errors import Error
@@ -96,6 +97,7 @@ app.add_typer(train_app, name="train")
 app.add_typer(demo_app)
 app.add_typer(serve_app)
 app.add_typer(load_app)
+app.add_typer(plan_app)
 app.add_typer(chaos_app)
 app.add_typer(replay_app)
 

@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from typer.testing import CliRunner
 
-from fleetsight.cli.load import rendered_bodies
 from fleetsight.cli.main import app
+from fleetsight.cli.serving.load import rendered_bodies
 from fleetsight.serve.profile import Profile
 from tests.serve.load.stand_in import StandIn, served
 
