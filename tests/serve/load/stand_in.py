@@ -53,7 +53,8 @@ class StandIn:
         async with self._turn:
             await asyncio.sleep(self.service_ms / 1000)
         self._waiting -= 1
-        await self._answer(send, 200, {"backend": "stand-in", "batch": 1, "service_ms": self.service_ms})
+        times = {"queue": 0.0, "service": self.service_ms, "total": self.service_ms}
+        await self._answer(send, 200, {"backend": "stand-in", "batch": 1, "times_ms": times})
 
     async def _answer(self, send: Send, status: int, fields: dict[str, Any]) -> None:
         body = json.dumps(fields).encode()

@@ -231,10 +231,10 @@ def batch_of(answer: bytes) -> tuple[int, float]:
     Returns:
         frames in the batch and what it took, milliseconds; 0 and nan when the server does not say.
     """
-    if b'"service_ms"' in answer:
+    if b'"times_ms"' in answer:
         try:
             fields = json.loads(answer)
-            return int(fields.get("batch", 0)), float(fields["service_ms"])
+            return int(fields["batch"]), float(fields["times_ms"]["service"])
         except (ValueError, TypeError, KeyError, AttributeError):
             pass  # another server's word of the same name
     return 0, math.nan
