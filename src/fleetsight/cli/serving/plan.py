@@ -42,6 +42,12 @@ def plan(
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Also live through the demand with three policies.")
     ] = False,
+    render: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write Kubernetes, Ray, Prometheus and Grafana files here.")
+    ] = None,
+    image: Annotated[
+        str, typer.Option(help="Container image that the rendered files name.")
+    ] = "registry.example/fleetsight:latest",
     seed: Annotated[int, typer.Option(min=0, help="Chooses the made-up day and the simulated luck.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -60,6 +66,8 @@ def plan(
         print(reason, file=sys.stderr)
     made = make_plan(offers, wanted, gpu_offers=_gpus_on_demand(profiles, price_list, slo_ms=slo_ms), headroom=headroom)
     days = _live(offers, wanted, headroom=headroom, seed=seed) if simulate else ()
+    if render is not None:
+        _render(render, image, made=made, profiles=profiles, prices=price_list, slo_ms=slo_ms)
     if as_json:
         more = {"dated": price_list.dated.isoformat(), "policies": [asdict(day) for day in days]}
         print(json.dumps(made.as_row() | more))
@@ -90,6 +98,27 @@ def _live(offers: "tuple[Offer, ...]", wanted: "Demand", *, headroom: float, see
     return tuple(
         simulate(policy, offers, demand=wanted, world=world) for policy in policies(offers, wanted, headroom=headroom)
     )
+
+
+def _render(
+    folder: Path, image: str, *, made: "Plan", profiles: "list[Profile]", prices: "Prices", slo_ms: float
+) -> None:
+    from fleetsight.fleet.planning.render.kubernetes import Cluster, kubernetes_yaml
+    from fleetsight.fleet.planning.render.observability import dashboard_json, rules_yaml
+    from fleetsight.fleet.planning.render.pools import pools_of
+    from fleetsight.fleet.planning.render.ray_cluster import ray_yaml
+
+    pools = pools_of(made.mix, profiles, prices=prices)
+    files = {
+        "kubernetes.yaml": kubernetes_yaml(pools, Cluster(image=image)),
+        "ray-cluster.yaml": ray_yaml(pools, image=image, region=prices.region),
+        "prometheus-rules.yaml": rules_yaml(pools, slo_ms=slo_ms),
+        "grafana-dashboard.json": dashboard_json(pools[0].profile.model),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+        print(f"written: {folder / name}", file=sys.stderr)
 
 
 def _print(made: "Plan", prices: "Prices", days: "tuple[DayResult, ...]") -> None:
