@@ -156,7 +156,7 @@ class World:
             return
         engine.batch, late = take_batch(engine.line, engine.seat.batch, now_ns=self.now_ns)
         for request in late:
-            said = self.deployment.ended(engine.seat, request, Refusal(Reason.EXPIRED), now_ns=self.now_ns)
+            said = self.deployment.ended(engine.seat, request, outcome=Refusal(Reason.EXPIRED), now_ns=self.now_ns)
             if said is not None:
                 self._tell(request, said)
         if not engine.batch:
@@ -172,7 +172,7 @@ class World:
         batch, engine.batch = engine.batch, []
         for request in batch:
             answer = Answer(b"{}", backend=engine.seat.name, times=Times(service=took_ms, batch=len(batch)))
-            said = self.deployment.ended(engine.seat, request, answer, now_ns=self.now_ns)
+            said = self.deployment.ended(engine.seat, request, outcome=answer, now_ns=self.now_ns)
             if said is not None:
                 self._tell(request, said)
         self._move()

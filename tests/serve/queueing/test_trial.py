@@ -87,7 +87,7 @@ def where(deployment: Deployment, count: int = 10) -> list[tuple[str, str]]:
         assert gone == []
         [(seat, moved)], _ = deployment.pull(START_NS)
         assert moved is request
-        deployment.ended(seat, request, Answer(b"1", times=Times(service=20.0)), now_ns=START_NS)
+        deployment.ended(seat, request, outcome=Answer(b"1", times=Times(service=20.0)), now_ns=START_NS)
         found.append((request.lane, mirror))
     return found
 
@@ -139,11 +139,11 @@ def test_a_failed_engine_costs_one_try_elsewhere_and_then_the_answer() -> None:
     deployment.arrive(request, START_NS)
     failure = Refusal(Reason.ENGINE_FAILED, "boom")
     [(seat, _)], _ = deployment.pull(START_NS)
-    assert deployment.ended(seat, request, failure, now_ns=START_NS) is None
+    assert deployment.ended(seat, request, outcome=failure, now_ns=START_NS) is None
     [(other, _)], _ = deployment.pull(START_NS)
     assert (seat.name, other.name) == ("a-0", "b-0")
-    assert deployment.ended(other, request, failure, now_ns=START_NS) is failure
-    assert deployment.ended(other, request, failure, now_ns=START_NS) is None
+    assert deployment.ended(other, request, outcome=failure, now_ns=START_NS) is failure
+    assert deployment.ended(other, request, outcome=failure, now_ns=START_NS) is None
 
 
 def test_a_frame_at_fault_is_not_tried_again() -> None:
@@ -152,7 +152,7 @@ def test_a_frame_at_fault_is_not_tried_again() -> None:
     deployment.arrive(request, START_NS)
     [(seat, _)], _ = deployment.pull(START_NS)
     refusal = Refusal(Reason.NOT_AN_IMAGE, "no JPEG")
-    assert deployment.ended(seat, request, refusal, now_ns=START_NS) is refusal
+    assert deployment.ended(seat, request, outcome=refusal, now_ns=START_NS) is refusal
 
 
 def test_a_caller_that_left_frees_its_place() -> None:

@@ -121,7 +121,7 @@ class Deployment:
                 late += [(request, EXPIRED) for request in expired]
         return moves, late
 
-    def ended(self, seat: Seat, request: Request, outcome: Outcome, *, now_ns: int) -> Outcome | None:
+    def ended(self, seat: Seat, request: Request, *, outcome: Outcome, now_ns: int) -> Outcome | None:
         """Note what a backend said.
 
         Args:
@@ -135,6 +135,7 @@ class Deployment:
         lane = self.lanes[request.lane]
         if not lane.release(seat, request, now_ns=now_ns):
             return None
+        self._tell_trial(request, failed=isinstance(outcome, Refusal) and outcome.reason in AGAIN)
         if isinstance(outcome, Answer):
             seat.breaker.answered()
             lane.forecast.observe(outcome.times.batch, outcome.times.service)
@@ -158,7 +159,9 @@ class Deployment:
         """
         lane = next(lane for lane in self.lanes.values() if seat.name in lane.seats)
         said = Refusal(Reason.BACKEND_LOST, f"backend {seat.name} died; a frame is tried twice, within its deadline")
-        held = reversed(lane.lose(seat))  # each goes to the front, so the last is put back first
+        held = list(reversed(lane.lose(seat)))  # each goes to the front, so the last is put back first
+        for request in held:
+            self._tell_trial(request, failed=True)
         return [(request, said) for request in held if not self._again(request, now_ns, away_from=seat)]
 
     def revived(self, seat: Seat) -> None:
@@ -248,6 +251,10 @@ class Deployment:
     def waiting(self) -> int:
         """Requests that no backend holds."""
         return sum(len(lane.line) for lane in self.lanes.values())
+
+    def _tell_trial(self, request: Request, *, failed: bool) -> None:
+        if self.trial is not None and request.lane == self.trial.candidate:
+            self.trial.answered(failed=failed)
 
     def _without_candidate(self) -> list[str]:
         out = "" if self.trial is None else self.trial.candidate
