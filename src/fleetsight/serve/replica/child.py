@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from fleetsight.errors import Error
 from fleetsight.serve.engine.source import Source
 from fleetsight.serve.replica.address import Address, listen, read_address
@@ -67,7 +69,8 @@ def run(order: Order, *, parent: int | None = None) -> None:
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     host = Host(order.source, batch_max=order.batch_max, streams=order.streams)
-    asyncio.run(host.serve(listen(order.address), order.version))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(host.serve(listen(order.address), order.version))
 
 
 def _end_with(parent: int) -> None:
