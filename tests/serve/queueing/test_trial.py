@@ -146,6 +146,21 @@ def test_a_failed_engine_costs_one_try_elsewhere_and_then_the_answer() -> None:
     assert deployment.ended(other, request, outcome=failure, now_ns=START_NS) is None
 
 
+@pytest.mark.parametrize("is_frame_at_fault", [True, False])
+def test_a_backend_is_blamed_when_another_answers_the_same_frame(*, is_frame_at_fault: bool) -> None:
+    deployment = lanes()
+    failure, answer = Refusal(Reason.ENGINE_FAILED, "boom"), Answer(b"1", times=Times(service=20.0))
+    for _ in range(3):
+        request = a_request()
+        deployment.arrive(request, START_NS)
+        [(seat, _)], _ = deployment.pull(START_NS)
+        deployment.ended(seat, request, outcome=failure, now_ns=START_NS)
+        [(other, _)], _ = deployment.pull(START_NS)
+        deployment.ended(other, request, outcome=failure if is_frame_at_fault else answer, now_ns=START_NS)
+    assert deployment.lanes["a"].seats["a-0"].is_usable(START_NS) == is_frame_at_fault
+    assert deployment.lanes["b"].seats["b-0"].is_usable(START_NS)
+
+
 def test_a_frame_at_fault_is_not_tried_again() -> None:
     deployment = lanes()
     request = a_request()

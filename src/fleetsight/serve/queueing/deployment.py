@@ -43,6 +43,7 @@ class Deployment:
         self.trial: Trial | None = None
         self.budget = RetryBudget()
         self._passed_over: set[str] = set()
+        self._blamed: dict[int, Seat] = {}
 
     def foresee(self, now_ns: int, *, deadline_ns: int, priority: Priority) -> Refusal | None:
         """Say whether a request would be taken, before its body is read.
@@ -118,11 +119,14 @@ class Deployment:
             if len(lane.line):
                 moved, expired = lane.pull(now_ns)
                 moves += moved
-                late += [(request, EXPIRED) for request in expired]
+                late += self._late(expired)
         return moves, late
 
     def ended(self, seat: Seat, request: Request, *, outcome: Outcome, now_ns: int) -> Outcome | None:
         """Note what a backend said.
+
+        A failure counts against a backend when another try answers the same frame: a frame that fails everywhere is at fault itself, and
+        must not put backends out of work.
 
         Args:
             seat: the backend.
@@ -136,16 +140,17 @@ class Deployment:
         if not lane.release(seat, request, now_ns=now_ns):
             return None
         self._tell_trial(request, failed=isinstance(outcome, Refusal) and outcome.reason in AGAIN)
+        blamed = self._blamed.pop(request.number, None)
         if isinstance(outcome, Answer):
             seat.breaker.answered()
+            if blamed is not None:  # it was not the frame
+                blamed.breaker.failed(now_ns)
             lane.forecast.observe(outcome.times.batch, outcome.times.service)
             return outcome
-        if outcome.reason in AGAIN:
-            seat.breaker.failed(now_ns)
-            if self._again(request, now_ns, away_from=seat):
-                return None
-        else:
-            seat.breaker.untold()
+        seat.breaker.untold()
+        if outcome.reason in AGAIN and self._again(request, now_ns, away_from=seat):
+            self._blamed[request.number] = seat
+            return None
         return outcome
 
     def died(self, seat: Seat, *, now_ns: int) -> list[Refused]:
@@ -161,6 +166,7 @@ class Deployment:
         said = Refusal(Reason.BACKEND_LOST, f"backend {seat.name} died; a frame is tried twice, within its deadline")
         held = list(reversed(lane.lose(seat)))  # each goes to the front, so the last is put back first
         for request in held:
+            self._blamed.pop(request.number, None)
             self._tell_trial(request, failed=True)
         return [(request, said) for request in held if not self._again(request, now_ns, away_from=seat)]
 
@@ -177,7 +183,7 @@ class Deployment:
         Returns:
             those that are late.
         """
-        late = [(request, EXPIRED) for lane in self.lanes.values() for request in lane.line.expire(now_ns)]
+        late = [gone for lane in self.lanes.values() for gone in self._late(lane.line.expire(now_ns))]
         for lane in self.lanes.values():
             if len(lane.line) and lane.finish_ns(now_ns, Priority.MIRROR) is None:
                 other = self._soonest(now_ns)
@@ -193,6 +199,7 @@ class Deployment:
         Returns:
             the backend that runs it and should be told, if one does; its place is free when the backend says so.
         """
+        self._blamed.pop(request.number, None)
         for lane in self.lanes.values():
             if lane.line.remove(request):
                 return None
@@ -264,11 +271,19 @@ class Deployment:
         lanes = [self.lanes[name] for name in names]
         return [Offer(one.variant, one.usd_per_frame(), one.finish_ns(now_ns, priority)) for one in lanes]
 
+    def _late(self, requests: Iterable[Request]) -> list[Refused]:
+        gone = []
+        for request in requests:
+            self._blamed.pop(request.number, None)
+            gone.append((request, EXPIRED))
+        return gone
+
     def _wait(self, request: Request, lane: Lane) -> list[Refused]:
         request.lane = lane.variant
         gone = lane.line.push(request)
         if gone is None:
             return []
+        self._blamed.pop(gone.number, None)
         reason = Reason.QUEUE_FULL if gone is request else Reason.DISPLACED
         said = f"{lane.line.places} requests wait already"
         return [(gone, Refusal(reason, said, retry_after_ms=lane.forecast.service_ms(1)))]
