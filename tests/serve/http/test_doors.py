@@ -3,6 +3,8 @@
 import json
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -49,8 +51,8 @@ def by_cost(service: Running) -> Iterator[None]:
 
 def binary(*frames: bytes, **parameters: object) -> tuple[bytes, int]:
     tensor = b"".join(struct.pack("<I", len(frame)) + frame for frame in frames)
-    inputs = [{"name": "image", "shape": [len(frames)], "datatype": "BYTES"}]
-    inputs[0]["parameters"] = {"binary_data_size": len(tensor)}
+    size = {"binary_data_size": len(tensor)}
+    inputs = [{"name": "image", "shape": [len(frames)], "datatype": "BYTES", "parameters": size}]
     head = json.dumps({"inputs": inputs, "parameters": parameters, "id": "7"}).encode()
     return head + tensor, len(head)
 
@@ -149,6 +151,37 @@ def test_the_open_inference_protocol_takes_json(service: Running) -> None:
     status, _, told = service.post("/v2/models/m/versions/1/infer", json.dumps(asked).encode())
     assert status == 200
     assert json.loads(told["outputs"][0]["data"][0]) == {"size_wh": [64, 48]}
+
+
+TRITON_CLIENT = """
+import json, sys
+import numpy as np
+import tritonclient.http as http
+
+client = http.InferenceServerClient(sys.argv[1])
+assert client.is_server_live() and client.is_server_ready() and client.is_model_ready("m")
+assert client.get_model_metadata("m")["inputs"][0]["datatype"] == "BYTES"
+frames = np.array([sys.stdin.buffer.read()] * 2, dtype=np.object_)
+given = http.InferInput("image", [2], "BYTES")
+given.set_data_from_numpy(frames, binary_data=True)
+for is_binary in (True, False):
+    wanted = http.InferRequestedOutput("result", binary_data=is_binary)
+    answer = client.infer("m", [given], outputs=[wanted], headers={"X-Deadline-Ms": "9000"})
+    assert [json.loads(text)["size_wh"] for text in answer.as_numpy("result")] == [[64, 48]] * 2
+assert len(client.infer("m", [given]).as_numpy("result")) == 2
+try:
+    client.infer("none", [given])
+except http.InferenceServerException as error:
+    print(error.status())
+client.close()
+"""
+
+
+def test_the_client_of_triton_is_served(service: Running) -> None:
+    """In a process of its own: it brings gevent, which this one does without."""
+    command = [sys.executable, "-c", TRITON_CLIENT, f"127.0.0.1:{service.port}"]
+    done = subprocess.run(command, input=JPEG, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, b"404"), done.stderr
 
 
 @pytest.mark.parametrize(
@@ -263,7 +296,9 @@ def test_a_candidate_that_answers_otherwise_is_rolled_back_by_itself() -> None:
 def test_a_shadow_that_agrees_passes_and_answers_nobody() -> None:
     variants = [Variant("m", "old", f"{DOORS}:yes"), Variant("m", "new", f"{DOORS}:yes")]
     with running(*variants) as service, Client(service.url) as client:
-        client.call("PUT", "/v1/models/m/trial", told={"candidate": "new", "mode": "shadow", "percent": 100, "pairs_min": 5})
+        client.call(
+            "PUT", "/v1/models/m/trial", told={"candidate": "new", "mode": "shadow", "percent": 100, "pairs_min": 5}
+        )
         assert {client.infer("m", JPEG).variant for _ in range(10)} == {"old"}
         wait_until(lambda: client.call("GET", "/v1/models/m")["trial"]["verdict"] == "passed")
 
@@ -286,7 +321,9 @@ def test_a_model_is_reloaded_while_it_answers(*, isolate: bool) -> None:
         answer = client.infer("m", JPEG)
         assert (answer.result, answer.version) == ({"answer": "no"}, "2")
         with pytest.raises(RefusedError) as refused:
-            client.call("POST", "/v1/models/m/reload", told={"variant": "cpu", "source": "no.such:thing", "version": "3"})
+            client.call(
+                "POST", "/v1/models/m/reload", told={"variant": "cpu", "source": "no.such:thing", "version": "3"}
+            )
         assert refused.value.status == 409
         assert client.infer("m", JPEG).version == "2"
         stop.set()

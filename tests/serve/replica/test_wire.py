@@ -14,7 +14,10 @@ from fleetsight.serve.replica.wire import Kind, Reader, WireError
 MESSAGES = st.lists(st.tuples(st.sampled_from(list(Kind)), st.binary(max_size=200)), max_size=10)
 FLOATS = st.floats(0, 1e6, width=32)
 ANSWERS = st.builds(
-    Answer, st.binary(max_size=100), version=st.text(max_size=20), times=st.builds(Times, FLOATS, FLOATS, st.integers(1, 999))
+    Answer,
+    st.binary(max_size=100),
+    version=st.text(max_size=20),
+    times=st.builds(Times, FLOATS, FLOATS, st.integers(1, 999)),
 )
 REFUSALS = st.builds(Refusal, st.sampled_from(list(Reason)), st.text(max_size=50), st.none() | st.floats(0, 1e6))
 
