@@ -1,0 +1,1 @@
+"""Measure a model on a chip, and say what its answers cost."""
