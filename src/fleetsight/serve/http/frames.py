@@ -83,17 +83,24 @@ class Frames:
         if not body:
             return Refusal(Reason.BAD_REQUEST, "the body is empty, a JPEG was expected")
         request = Request(model, body, head.deadline_ns, head.priority, head.key, head.camera, score_min=head.score_min)
-        answering = asyncio.ensure_future(self._router.answer(request))
+        answering = asyncio.current_task()
         watching = asyncio.ensure_future(exchange.left())
-        watching.add_done_callback(lambda _: answering.cancel())
+        is_over = False
+
+        def hung_up(watch: "asyncio.Future[None]") -> None:
+            if not is_over and not watch.cancelled() and answering is not None:
+                answering.cancel()
+
+        watching.add_done_callback(hung_up)
         try:
-            return await answering
+            return await self._router.answer(request)
         except asyncio.CancelledError:
-            if watching.done():
-                raise Gone from None
-            answering.cancel()
-            raise
+            if not watching.done() or watching.cancelled() or answering is None:
+                raise  # the server ends
+            answering.uncancel()
+            raise Gone from None
         finally:
+            is_over = True
             watching.cancel()
 
     async def _refuse(self, exchange: Exchange, model: str, refusal: Refusal) -> None:
