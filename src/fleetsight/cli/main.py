@@ -21,9 +21,10 @@ from fleetsight.cli.cooler import cooler_app
 from fleetsight.cli.device import device_app
 from fleetsight.cli.model import model_app
 from fleetsight.cli.replay import replay_app
-from fleetsight.cli.serve import serve_app
+from fleetsight.cli.serve import serve_app, serve_group
 from fleetsight.cli.service_demo import demo_app
 from fleetsight.cli.serving.load import load_app
+from fleetsight.cli.serving.models import switch_app
 from fleetsight.cli.serving.plan import plan_app
 from fleetsight.cli.sim import sim_app
 from fleetsight.cli.train import train_app
@@ -96,6 +97,8 @@ app.add_typer(sim_app, name="sim")
 app.add_typer(train_app, name="train")
 app.add_typer(demo_app)
 app.add_typer(serve_app)
+app.add_typer(serve_group, name="serve")
+app.add_typer(switch_app)
 app.add_typer(load_app)
 app.add_typer(plan_app)
 app.add_typer(chaos_app)
