@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from contestants import BUILD, CONTESTANTS, Contestant, Running, running
 from engine import write_engines
 from record import RESULTS, hardware
 
-from fleetsight.serve.load.curve import summarise
+from fleetsight.serve.load.curve import CurvePoint, summarise
+from fleetsight.serve.load.knee import find_knee
 from fleetsight.serve.load.line import Payload
 from fleetsight.serve.load.processes import Generators
 from fleetsight.serve.load.shots import Outcome
@@ -78,8 +80,33 @@ def curve_of(
             cpu_ms = (server.cpu_s() - before_s) * 1000 / served
             rows.append({"factor": factor, **point.as_row(), "cpu_ms_per_request": round(cpu_ms, 3)})
             print(f"  {factor}x: {point.good_share:.3f} in time, {point.failed} failed", file=sys.stderr)
+        knee_hz = (
+            _knee_hz(generators, server, slo_ms, start_hz=0.7 * raw["raw_hz"], options=options)
+            if options.knee
+            else None
+        )
     one = summarise(alone, slo_ms=slo_ms, window_s=options.seconds)
-    return {"slo_ms": slo_ms, "alone": one.as_row(), "rss_mb": round(server.rss_mb(), 1), "curve": rows}
+    return {
+        "slo_ms": slo_ms,
+        "alone": one.as_row(),
+        "rss_mb": round(server.rss_mb(), 1),
+        "curve": rows,
+        "knee_hz": knee_hz,
+    }
+
+
+def _knee_hz(
+    generators: Generators, server: Running, slo_ms: float, *, start_hz: float, options: argparse.Namespace
+) -> float:
+    """The highest rate of which 99 % is in time, to 5 %."""
+    runs = count(1000)
+
+    def measured(rate_hz: float) -> CurvePoint:
+        length_s = options.warm_up + options.seconds
+        shots = generators.open_loop(server.target, rate_hz, duration_s=length_s, seed=next(runs))
+        return summarise(shots.after(options.warm_up), slo_ms=slo_ms, window_s=options.seconds)
+
+    return find_knee(measured, start_hz, tolerance=0.05).knee_hz
 
 
 def _await_answer(generators: Generators, server: Running) -> None:
@@ -128,6 +155,7 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", default=["20ms", "5ms"], choices=["20ms", "5ms"])
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
     parser.add_argument("--factors", nargs="+", type=float, default=list(FACTORS))
+    parser.add_argument("--knee", action="store_true", help="also search for the knee: about eight runs more")
     parser.add_argument("--out", type=Path, default=FOLDER)
     options = parser.parse_args()
     write_engines(BUILD)

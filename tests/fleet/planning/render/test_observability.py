@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from fleetsight.fleet.planning.render.observability import PANELS, PREFIX, dashboard_json, rules_yaml
+from fleetsight.serve.tier.meter import Meter
 from tests.fleet.planning.render.pooled import POOLS
 
 BOARD = json.loads(dashboard_json("pets.v2"))
@@ -50,8 +51,15 @@ def test_prometheus_itself_reads_rules_and_panels(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_names_of_metrics_carry_the_prefix_of_the_data_plane() -> None:
-    names = {name for rule in RULES for name in re.findall(r"fleetsight_\w+", rule["expr"])}
-    names |= {name for panel in BOARD["panels"] for name in re.findall(r"fleetsight_\w+", panel["targets"][0]["expr"])}
-    assert all(name.startswith(PREFIX) for name in names)
-    assert len(names) >= 10
+def test_every_metric_that_is_asked_for_is_one_that_the_data_plane_exports() -> None:
+    meter = Meter()
+    meter.watch(list, lambda: 0)
+    exported = set()
+    for family in meter.registry.collect():
+        suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
+        exported |= {family.name + suffix for suffix in suffixes}
+    expressions = [rule["expr"] for rule in RULES] + [panel["targets"][0]["expr"] for panel in BOARD["panels"]]
+    asked = {name for expression in expressions for name in re.findall(r"fleetsight_\w+", expression)}
+    assert len(asked) >= 10
+    assert asked - exported == set()
+    assert all(name.startswith(PREFIX) for name in asked)
