@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -25,7 +25,7 @@ from fleetsight.serve.load.curve import CurvePoint, summarise
 from fleetsight.serve.load.knee import find_knee
 from fleetsight.serve.load.line import Payload
 from fleetsight.serve.load.processes import Generators
-from fleetsight.serve.load.shots import Outcome
+from fleetsight.serve.load.shots import Outcome, Shots
 
 HERE = Path(__file__).resolve().parent
 FOLDER = RESULTS / "serve" / "rivals"
@@ -68,7 +68,7 @@ def curve_of(
     slo_ms = SLO_FACTOR * raw["p50_ms"]
     rows = []
     with Generators(payloads, processes=options.generators) as generators:
-        _await_answer(generators, server)
+        await_answer(generators, server)
         generators.closed_loop(server.target, 2, duration_s=options.warm_up)
         alone = generators.closed_loop(server.target, 1, duration_s=options.seconds)
         for number, factor in enumerate(options.factors):
@@ -109,7 +109,25 @@ def _knee_hz(
     return find_knee(measured, start_hz, tolerance=0.05).knee_hz
 
 
-def _await_answer(generators: Generators, server: Running) -> None:
+@dataclass(frozen=True)
+class Gun:
+    """Generators that point at one server, for `fleetsight.serve.load.trial`; its requests say their deadline."""
+
+    generators: Generators
+    server: Running
+    slo_ms: float
+
+    def open_loop(self, rate_hz: float, duration_s: float, *, seed: int) -> Shots:
+        """Offer a Poisson process."""
+        target = _deadline(self.server, self.slo_ms).target
+        return self.generators.open_loop(target, rate_hz, duration_s=duration_s, seed=seed)
+
+    def closed_loop(self, callers: int, duration_s: float) -> Shots:
+        """Let patient callers send; they say no deadline."""
+        return self.generators.closed_loop(self.server.target, callers, duration_s=duration_s)
+
+
+def await_answer(generators: Generators, server: Running) -> None:
     """Some servers listen long before their model is loaded."""
     until = time.monotonic() + READY_S
     while not (generators.closed_loop(server.target, 1, duration_s=0.3).outcome == Outcome.ANSWERED).any():

@@ -72,6 +72,18 @@ def test_what_cannot_be_planned_says_why(profiles: list[str], more: list[str], m
     assert message in done.stderr
 
 
+def test_a_load_test_of_the_mix_judges_its_prediction(profiles: list[str], tmp_path: Path) -> None:
+    told = tmp_path / "load.json"
+    told.write_text(json.dumps({"knee_hz": 200.0}))
+    command = ["plan", *profiles, "--cameras", "100", "--slo-ms", "100", "--json", "--measured", str(told)]
+    found = json.loads(RUNNER.invoke(app, command).stdout)
+    assert found["measured_hz"] == 200.0
+    assert found["prediction_error"] == pytest.approx(abs(found["predicted_hz"] - 200.0) / 200.0)
+    for text in ("[]", "{}", '{"knee_hz": 0}', "nothing"):
+        told.write_text(text)
+        assert RUNNER.invoke(app, command).exit_code == 2
+
+
 def test_a_damaged_profile_is_named_by_its_field(tmp_path: Path) -> None:
     path = tmp_path / "bad.json"
     path.write_text(STEADY.to_json().replace("knee_hz", "knee"))
