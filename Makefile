@@ -4,9 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
 CODE := src tests tools $(wildcard bench)
+RIVALS ?= mosec litserve pytriton bentoml mlserver ray
 BENCHES := $(sort $(wildcard bench/bench_*.py))
 
-.PHONY: setup demo test check format bench docs clean
+.PHONY: setup demo test check format bench bench-serve docs clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/installed-all ## make .venv with everything the other targets need
@@ -37,6 +38,19 @@ format: .venv/installed-all ## bring the code into the form that check wants
 bench: .venv/installed-all ## measure again: each script writes bench/results/NAME.json
 	@set -e; for script in $(BENCHES); do echo "== $$script" >&2; $(BIN)/python $$script; done
 	$(BIN)/python tools/readme_tables.py
+
+bench-serve: .venv/installed-all $(RIVALS:%=build/rivals/%/installed) ## the inference service and its rivals side by side (hours; idle machine)
+	$(BIN)/python bench/serve/measure_rivals.py fleetsight $(RIVALS)
+	$(BIN)/python bench/serve/measure_plan.py
+	$(BIN)/python bench/serve/summary.py
+
+build/rivals/%/installed: bench/serve/requirements/%.txt | .venv/bin/python
+	@echo "installing $* into build/rivals/$* ..." >&2
+	@rm -rf build/rivals/$*
+	@mkdir -p build/rivals
+	@PYTHON="$(PYTHON)" bash tools/make_venv.sh build/rivals/$*
+	@build/rivals/$*/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 docs: .venv/installed-all ## write docs/commands.md, docs/knobs.md and the tables of the README again
 	$(BIN)/python tools/commands_page.py

@@ -110,6 +110,14 @@ class Settings:
         repr=False,
     )
     notify_loopback: bool = field(metadata={"text": "the web hook may be on this machine"}, default=False)
+    control_token: str = field(
+        metadata={
+            "text": "what operators of `serve models` show to its control API; empty: only this machine may control",
+            "secret": True,
+        },
+        default="",
+        repr=False,
+    )
     crash_at: str = field(
         metadata={"text": "for tests: kill the process at this crash point, NAME or NAME:COUNT"}, default=""
     )

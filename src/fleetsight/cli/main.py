@@ -25,8 +25,11 @@ from fleetsight.cli.measuring.cost import cost_app
 from fleetsight.cli.measuring.doctor import doctor_app
 from fleetsight.cli.model import model_app
 from fleetsight.cli.replay import replay_app
-from fleetsight.cli.serve import serve_app
+from fleetsight.cli.serve import serve_app, serve_group
 from fleetsight.cli.service_demo import demo_app
+from fleetsight.cli.serving.load import load_app
+from fleetsight.cli.serving.models import switch_app
+from fleetsight.cli.serving.plan import plan_app
 from fleetsight.cli.sim import sim_app
 from fleetsight.cli.train import train_app
 from fleetsight.errors import Error
@@ -101,6 +104,10 @@ app.add_typer(compile_app)
 app.add_typer(demo_app)
 app.add_typer(doctor_app)
 app.add_typer(serve_app)
+app.add_typer(serve_group, name="serve")
+app.add_typer(switch_app)
+app.add_typer(load_app)
+app.add_typer(plan_app)
 app.add_typer(chaos_app)
 app.add_typer(replay_app)
 app.add_typer(cost_app)

@@ -22,10 +22,12 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 serve_app = typer.Typer()
+serve_group = typer.Typer(invoke_without_command=True)
 
 
-@serve_app.command()
+@serve_group.callback()
 def serve(
+    context: typer.Context,
     only: Annotated[str, typer.Option(help="Run one part in this process: api or worker.")] = "",
     number: Annotated[int, typer.Option(min=0, help="Which worker; each has its own number.")] = 0,
     company: Annotated[str, typer.Option(help="Name of the first tenant, made when there is none.")] = "My coolers",
@@ -36,6 +38,8 @@ def serve(
     """Run the service: pages and API for devices, shoppers and operators, and the workers that settle sessions."""
     from fleetsight.settings import load
 
+    if context.invoked_subcommand is not None:
+        return
     log_to_stderr()
     settings = load()
     stop = stop_on_signals()

@@ -59,6 +59,7 @@ def answer(app: FastAPI, listening: socket.socket) -> None:
     config = uvicorn.Config(
         app,
         http=PatientProtocol,
+        loop="asyncio",  # what the service was measured with; uvloop is there for fleetsight.serve
         log_config=None,
         access_log=False,
         server_header=False,  # says nothing that a caller needs; the date stays: devices set their clocks by it

@@ -1,0 +1,1 @@
+"""Commands about the inference service: load it, plan it."""

@@ -1,0 +1,112 @@
+"""Puts the parts together: from a list of variants to a router whose backends run."""
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetsight.serve.engine.source import Source
+from fleetsight.serve.queueing.batching import useful_batch
+from fleetsight.serve.queueing.deployment import Deployment
+from fleetsight.serve.queueing.forecast import Forecast, curve_of
+from fleetsight.serve.queueing.lane import Lane
+from fleetsight.serve.replica.address import Address, read_address
+from fleetsight.serve.replica.child import Order
+from fleetsight.serve.tier.backend import Backend, LocalBackend
+from fleetsight.serve.tier.meter import Meter
+from fleetsight.serve.tier.plan import Variant, check
+from fleetsight.serve.tier.remote import RemoteBackend
+from fleetsight.serve.tier.router import Router
+
+UNKNOWN_MS = 50.0
+"""Forecast of a frame before anything was measured; replaced when the first backend is warm."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a service runs.
+
+    Attributes:
+        isolate: every replica in a process of its own, started again when it dies; else all in this one.
+        models_dir: where imported models are.
+        counts: whether metrics are kept.
+    """
+
+    isolate: bool = False
+    models_dir: Path | None = None
+    counts: bool = True
+
+
+class Service:
+    """A router and its backends.
+
+    Args:
+        variants: what is served.
+        shape: how it runs.
+
+    Raises:
+        PlanError: two variants have the same name.
+        ProfileError: a profile cannot be read.
+    """
+
+    def __init__(self, variants: Iterable[Variant], shape: Shape | None = None) -> None:
+        self.variants = check(list(variants))
+        self._shape = shape or Shape()
+        self._folder = tempfile.TemporaryDirectory(prefix="fleetsight-serve-")
+        self.meter = Meter(is_on=self._shape.counts)
+        lanes: dict[str, list[Lane]] = {}
+        fixed = set()
+        for one in self.variants:
+            profile = one.read_profile()
+            if profile is not None:
+                fixed.add((one.model, one.variant))
+            curve = profile.service_ms if profile is not None else curve_of({1: UNKNOWN_MS})
+            lanes.setdefault(one.model, []).append(Lane(one.variant, Forecast(curve), usd_per_hour=one.usd_per_hour))
+        deployments = [Deployment(model, found) for model, found in lanes.items()]
+        self.router = Router(deployments, self.meter, fixed=frozenset(fixed))
+        self.meter.watch(self.router.deployments.values, time.monotonic_ns)
+        for one in self.variants:
+            for number in range(one.replicas):
+                backend = self._backend(one, number)
+                self.router.attach(backend, self.router.deployments[one.model], variant=one.variant)
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start every backend and wait until all are warm.
+
+        Raises:
+            Error: one cannot start; the others are ended.
+        """
+        self._ticking = asyncio.create_task(self.router.run())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for backend in self.router.backends().values():
+                    group.create_task(backend.start(self.router))
+        except BaseExceptionGroup as group_error:
+            await self.stop()
+            raise group_error.exceptions[0] from None
+
+    async def stop(self) -> None:
+        """End every backend."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticking
+        await asyncio.gather(*(backend.stop() for backend in self.router.backends().values()))
+        self._folder.cleanup()
+
+    def _backend(self, one: Variant, number: int) -> Backend:
+        name = f"{one.model}-{one.variant}-{number}"
+        source = Source(one.source, one.target, one.threads, self._shape.models_dir)
+        profile = one.read_profile()
+        batch_max = one.batch_max if profile is None else useful_batch(profile.service_ms, one.batch_max)
+        if one.address:
+            return RemoteBackend(name, read_address(one.address))
+        if not self._shape.isolate:
+            return LocalBackend(name, source, batch_max=batch_max, streams=one.streams, version=one.version)
+        address = Address(path=str(Path(self._folder.name) / f"{len(self.router.backends())}.sock"))
+        order = Order(source, address, one.version, batch_max, one.streams)
+        return RemoteBackend(name, address, order=order)
