@@ -78,7 +78,7 @@ def test_the_environment_is_read_in_settings_alone() -> None:
 def test_settling_a_clip_leaves_torch_out_of_the_process() -> None:
     serving = [
         ".".join(("fleetsight", *m.relative_to(SOURCE).with_suffix("").parts))
-        for folder in ("accel", "apps", "catalog", "video", "vision")
+        for folder in ("accel", "apps", "catalog", "serve", "video", "vision")
         for m in (SOURCE / folder).rglob("*.py")
         if m.name != "__init__.py" and not relative(m).startswith(TORCH_LEAVES)
     ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import resource
 import socket
 import struct
@@ -210,13 +211,27 @@ def test_an_engine_that_hangs_costs_its_caller_the_deadline_and_nobody_else_anyt
         wait_until(lambda: service.infer(b"fine", model="odd")[0] == 200)
 
 
-def test_a_caller_that_hangs_up_is_not_worked_for() -> None:
+def tensor(jpeg: bytes) -> tuple[bytes, str]:
+    """A request of the Open Inference Protocol, and the length of its JSON."""
+    size = {"binary_data_size": len(jpeg) + 4}
+    told = {"inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "parameters": size}]}
+    head = json.dumps(told).encode()
+    return head + struct.pack("<I", len(jpeg)) + jpeg, str(len(head))
+
+
+@pytest.mark.parametrize("is_open_protocol", [False, True])
+def test_a_caller_that_hangs_up_is_not_worked_for(*, is_open_protocol: bool) -> None:
+    body, length = tensor(b"second")
+    second = request_bytes(PATH, b"second", X_Deadline_Ms="30000")
+    if is_open_protocol:
+        headers = {"Inference_Header_Content_Length": length, "X_Deadline_Ms": "30000"}
+        second = request_bytes("/v2/models/m/infer", body, **headers)
     with running(Variant("m", "cpu", f"{HERE}:gated")) as service:
         busy = threading.Thread(target=service.infer, args=(b"first",))
         busy.start()
         wait_until(lambda: SEEN == [b"first"])
         with service.connect() as connection:
-            connection.sendall(request_bytes(PATH, b"second", X_Deadline_Ms="30000"))
+            connection.sendall(second)
             lane = service.service.router.deployments["m"].lanes["cpu"]
             wait_until(lambda: sum(len(seat.running) for seat in lane.seats.values()) == 2)
         wait_until(lambda: service.metric('fleetsight_serve_refused_total{model="m",reason="abandoned"}') >= 1)

@@ -35,7 +35,7 @@ DOORS = "tests.serve.http.test_doors"
 @pytest.fixture(scope="module")
 def service() -> Iterator[Running]:
     variants = [
-        Variant("m", "cpu", f"{HERE}:size", usd_per_hour=0.1),
+        Variant("m", "cpu", f"{HERE}:size", usd_per_hour=0.0),  # cheapest whatever the warm-up measured
         Variant("m", "gpu", f"{HERE}:size", usd_per_hour=1.0),
     ]
     with running(*variants) as found:

@@ -82,7 +82,7 @@ def test_when_all_of_one_kind_die_the_other_kind_answers() -> None:
         assert "gpu" in {outcome.variant for outcome in outcomes if isinstance(outcome, Answer)}
 
     cheap_and_dear = [
-        Variant("m", "cpu", "sleep:10", usd_per_hour=0.1),
+        Variant("m", "cpu", "sleep:10", usd_per_hour=0.0),
         Variant("m", "gpu", "sleep:10", usd_per_hour=1.0),
     ]
     serve(cheap_and_dear, act)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 from fleetsight.serve.queueing.request import Reason, Refusal
@@ -20,6 +20,8 @@ UNDER_WAY_BYTES_MAX = 512 * 1024**2
 """Memory that bodies of all requests together may take; above that newcomers are refused."""
 
 JSON_TYPE = b"application/json"
+
+T = TypeVar("T")
 
 
 class Gone(Exception):  # noqa: N818 - no error of anybody: the caller hung up
@@ -112,8 +114,38 @@ class Exchange:
             more = part.get("more_body", False)
             yield part.get("body", b"")
 
-    async def left(self) -> None:
-        """Return when the caller hangs up; only after the body was read."""
+    async def while_there(self, work: Awaitable[T]) -> T:
+        """Wait for something while the caller is watched; only after the body was read.
+
+        Args:
+            work: is cancelled when the caller hangs up.
+        Returns:
+            what it gives.
+
+        Raises:
+            Gone: the caller hung up first.
+        """
+        waiting = asyncio.current_task()
+        watching = asyncio.ensure_future(self._left())
+        is_over = False
+
+        def hung_up(watch: "asyncio.Future[None]") -> None:
+            if not is_over and not watch.cancelled() and waiting is not None:
+                waiting.cancel()
+
+        watching.add_done_callback(hung_up)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if not watching.done() or watching.cancelled() or waiting is None:
+                raise  # the server ends
+            waiting.uncancel()
+            raise Gone from None
+        finally:
+            is_over = True
+            watching.cancel()
+
+    async def _left(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 

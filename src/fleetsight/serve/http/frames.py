@@ -4,7 +4,6 @@ The order matters: the head is judged and admission asked before a byte of the b
 neither network nor memory. While an engine works the caller is watched: whoever hangs up is not worked for.
 """
 
-import asyncio
 import json
 import time
 
@@ -51,14 +50,7 @@ class Frames:
             await self._refuse(exchange, model, refusal)
             return
         try:
-            body = await exchange.body()
-            if isinstance(body, Refusal):
-                await self._refuse(exchange, model, body)
-                return
-            outcome = await self.outcome(exchange, model, head=head, body=body)
-        except Gone:
-            self._router.meter.refused(model, Reason.ABANDONED)
-            return
+            outcome = await self._outcome(exchange, model, head=head)
         finally:
             self._memory.give(taken)
         if isinstance(outcome, Answer):
@@ -66,45 +58,23 @@ class Frames:
         else:
             await exchange.refuse(outcome)
 
-    async def outcome(self, exchange: Exchange, model: str, *, head: Head, body: bytes | bytearray) -> Outcome:
-        """Get a frame answered while its caller is watched.
-
-        Args:
-            exchange: its body was read.
-            model: that was asked for.
-            head: what it asks for.
-            body: the JPEG.
-        Returns:
-            what became of it.
-
-        Raises:
-            Gone: the caller hung up; the frame is not executed any more.
-        """
-        if not body:
-            return Refusal(Reason.BAD_REQUEST, "the body is empty, a JPEG was expected")
-        request = Request(model, body, head.deadline_ns, head.priority, head.key, head.camera, score_min=head.score_min)
-        answering = asyncio.current_task()
-        watching = asyncio.ensure_future(exchange.left())
-        is_over = False
-
-        def hung_up(watch: "asyncio.Future[None]") -> None:
-            if not is_over and not watch.cancelled() and answering is not None:
-                answering.cancel()
-
-        watching.add_done_callback(hung_up)
+    async def _outcome(self, exchange: Exchange, model: str, *, head: Head) -> Outcome:
+        """Read the body and get it answered while its caller is watched."""
         try:
-            return await self._router.answer(request)
-        except asyncio.CancelledError:
-            if not watching.done() or watching.cancelled() or answering is None:
-                raise  # the server ends
-            answering.uncancel()
-            raise Gone from None
-        finally:
-            is_over = True
-            watching.cancel()
+            body = await exchange.body()
+        except Gone:
+            self._router.refused(model, Reason.ABANDONED)
+            raise
+        if not isinstance(body, Refusal) and not body:
+            body = Refusal(Reason.BAD_REQUEST, "the body is empty, a JPEG was expected")
+        if isinstance(body, Refusal):
+            self._router.refused(model, body.reason)
+            return body
+        request = Request(model, body, head.deadline_ns, head.priority, head.key, head.camera, score_min=head.score_min)
+        return await exchange.while_there(self._router.answer(request))
 
     async def _refuse(self, exchange: Exchange, model: str, refusal: Refusal) -> None:
-        self._router.meter.refused(model, refusal.reason)
+        self._router.refused(model, refusal.reason)
         await exchange.refuse(refusal, unread=True)
 
 

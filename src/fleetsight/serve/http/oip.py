@@ -60,28 +60,31 @@ class Oip:
             model: that its path names.
         """
         head = read_head(exchange)
-        taken = exchange.length()
         if isinstance(head, Refusal):
+            self._router.refused(model, head.reason)
             await _refuse(exchange, head)
             return
         refusal = self._router.foresee(model, deadline_ns=head.deadline_ns, priority=head.priority)
-        taken = BODY_BYTES_MAX if taken is None else taken
+        length = exchange.length()
+        taken = BODY_BYTES_MAX if length is None else length
         if taken > BODY_BYTES_MAX:
             refusal = too_large(BODY_BYTES_MAX)
         if refusal is None and not self._memory.take(taken):
             refusal = Refusal(Reason.MEMORY_FULL, "too many bodies are under way", retry_after_ms=1000.0)
         if refusal is not None:
-            self._router.meter.refused(model, refusal.reason)
+            self._router.refused(model, refusal.reason)
             await _refuse(exchange, refusal)
             return
         try:
             body = await exchange.body()
             asked = body if isinstance(body, Refusal) else read_infer(body, exchange.headers.get(JSON_LENGTH))
             if isinstance(asked, Refusal):
+                self._router.refused(model, asked.reason)
                 await _refuse(exchange, asked)
                 return
             told, jpegs = asked
-            outcomes = await asyncio.gather(*(self._one(model, head, jpeg) for jpeg in jpegs))
+            answering = (self._one(model, head, jpeg) for jpeg in jpegs)
+            outcomes = await exchange.while_there(asyncio.gather(*answering))
         finally:
             self._memory.give(taken)
         await _answer(exchange, model, told, outcomes)

@@ -8,19 +8,23 @@ that sends faster is slowed down by TCP, and a frame that cannot be in time gets
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator
 
-from fleetsight.serve.http.exchange import BODY_BYTES_MAX, Exchange, Gone, Memory, refusal_json, too_large
+from fleetsight.serve.http.exchange import BODY_BYTES_MAX, Exchange, Memory, refusal_json, too_large
 from fleetsight.serve.http.frames import answer_json
 from fleetsight.serve.http.head import Head, read_head
-from fleetsight.serve.queueing.request import MS_NS, Answer, Outcome, Reason, Refusal, Request
+from fleetsight.serve.queueing.request import MS_NS, Answer, Reason, Refusal, Request
 from fleetsight.serve.tier.router import Router
 
 AHEAD = 8
 """Frames of one camera under way: at 30 a second a quarter of a second."""
+UNREAD_S = 90.0
+"""A camera that does not read its answers for longer than any deadline is cut off; its frames would hold memory for ever."""
 LENGTH_BYTES = 4
 LINES_TYPE = b"application/x-ndjson"
+LOG = logging.getLogger(__name__)
 
 
 class Streams:
@@ -54,17 +58,18 @@ class Streams:
         started: set[asyncio.Task[bytes]] = set()
         number = 0
         try:
-            async for frame in frames_of(exchange):
+            async for frame in frames_of(exchange, self._memory):
                 task = asyncio.create_task(self._line(model, head, frame, deadline_ns=time.monotonic_ns() + budget_ns))
                 task.set_name(str(number))
                 started.add(task)
                 task.add_done_callback(started.discard)
-                await tasks.put(task)
+                async with asyncio.timeout(UNREAD_S):
+                    await tasks.put(task)
                 number += 1
             await tasks.put(None)
             await writing
-        except Gone:
-            self._router.meter.refused(model, Reason.ABANDONED)
+        except TimeoutError:
+            LOG.warning("a camera does not read its answers model=%s camera=%r", model, head.camera)
         finally:
             writing.cancel()
             for task in list(started):
@@ -72,47 +77,60 @@ class Streams:
 
     async def _line(self, model: str, head: Head, frame: bytes | Refusal, *, deadline_ns: int) -> bytes:
         begin_ns = time.monotonic_ns()
-        outcome: Outcome
         if isinstance(frame, Refusal):
-            outcome = frame
-        elif not self._memory.take(len(frame)):
-            outcome = Refusal(Reason.MEMORY_FULL, "too many bodies are under way", retry_after_ms=1000.0)
-        else:
-            try:
-                request = Request(
-                    model, frame, deadline_ns, head.priority, camera=head.camera, score_min=head.score_min
-                )
-                outcome = await self._router.answer(request)
-            finally:
-                self._memory.give(len(frame))
+            self._router.refused(model, frame.reason)
+            return refusal_json(frame)
+        try:
+            request = Request(model, frame, deadline_ns, head.priority, camera=head.camera, score_min=head.score_min)
+            outcome = await self._router.answer(request)
+        finally:
+            self._memory.give(len(frame))
         if isinstance(outcome, Answer):
             return answer_json(model, outcome, total_ms=(time.monotonic_ns() - begin_ns) / MS_NS)
         return refusal_json(outcome)
 
 
-async def frames_of(exchange: Exchange) -> AsyncIterator[bytes | Refusal]:
+async def frames_of(exchange: Exchange, memory: Memory) -> AsyncIterator[bytes | Refusal]:
     """Cut the body of a camera into frames.
 
     Args:
         exchange: the request.
+        memory: a frame's bytes are taken when its length is known; whoever gets the frame gives them back.
     Yields:
         each JPEG; a refusal, and nothing after it, when the body is not what it should be.
     """
     buffer = bytearray()
-    async for data in exchange.parts():
-        buffer += data
-        while len(buffer) >= LENGTH_BYTES:
-            length = int.from_bytes(buffer[:LENGTH_BYTES], "little")
-            if not 1 <= length <= BODY_BYTES_MAX:
-                yield too_large(BODY_BYTES_MAX) if length else Refusal(Reason.BAD_REQUEST, "a frame of 0 bytes")
-                return
-            if len(buffer) < LENGTH_BYTES + length:
-                break
-            frame = bytes(buffer[LENGTH_BYTES : LENGTH_BYTES + length])
-            del buffer[: LENGTH_BYTES + length]
-            yield frame
+    length = 0
+    try:
+        async for data in exchange.parts():
+            buffer += data
+            while len(buffer) >= LENGTH_BYTES:
+                if not length:
+                    told = int.from_bytes(buffer[:LENGTH_BYTES], "little")
+                    refusal = _wrong(told, memory)
+                    if refusal is not None:
+                        yield refusal
+                        return
+                    length = told
+                if len(buffer) < LENGTH_BYTES + length:
+                    break
+                frame = bytes(buffer[LENGTH_BYTES : LENGTH_BYTES + length])
+                del buffer[: LENGTH_BYTES + length]
+                length = 0
+                yield frame
+    finally:
+        memory.give(length)
     if buffer:
         yield Refusal(Reason.BAD_REQUEST, f"the body ended within a frame, {len(buffer)} bytes were left")
+
+
+def _wrong(length: int, memory: Memory) -> Refusal | None:
+    """What is wrong with the length of a frame; None when its memory was taken."""
+    if not 1 <= length <= BODY_BYTES_MAX:
+        return too_large(BODY_BYTES_MAX) if length else Refusal(Reason.BAD_REQUEST, "a frame of 0 bytes")
+    if not memory.take(length):
+        return Refusal(Reason.MEMORY_FULL, "too many bodies are under way", retry_after_ms=1000.0)
+    return None
 
 
 async def _write(exchange: Exchange, tasks: "asyncio.Queue[asyncio.Task[bytes] | None]") -> None:

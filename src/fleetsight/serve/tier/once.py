@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from fleetsight.serve.queueing.request import SECOND_NS, Answer, Outcome, Request
 
 KEPT_NS = 60 * SECOND_NS
-KEPT_MAX = 4096
-"""Most keys; at 20 answers of 10 kB a second, a minute is 12 MB."""
+KEPT_MAX = 1024
+RESULT_BYTES_MAX = 100_000
+"""Longer results are not kept; with `KEPT_MAX` keys the memory ends at 100 MB, and is 10 MB with answers as detectors give them."""
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class Once:
         seen = self._seen.get(name)
         if seen is None:
             return
-        if not isinstance(outcome, Answer):
+        if not isinstance(outcome, Answer) or len(outcome.result) > RESULT_BYTES_MAX:
             del self._seen[name]
         if not seen.outcome.done():
             if outcome is None:

@@ -87,6 +87,10 @@ class Router:
             return Refusal(Reason.UNKNOWN_MODEL, f"there is no model {model[:80]!r}; there are: {known}")
         return deployment.foresee(time.monotonic_ns(), deadline_ns=deadline_ns, priority=priority)
 
+    def refused(self, model: str, reason: Reason) -> None:
+        """Count a refusal of a request that never became whole; strangers' names of models make no series."""
+        self.meter.refused(model if model in self.deployments else "", reason)
+
     async def answer(self, request: Request) -> Outcome:
         """Get a request answered; cancel to leave, and it is not executed any more.
 
