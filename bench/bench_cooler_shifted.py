@@ -5,4 +5,4 @@ from suite_table import measure
 from fleetsight.apps.cooler.evaluate.score import Suite
 
 if __name__ == "__main__":
-    measure(Suite("shifted", seed=20261121, sessions=36), "cooler_shifted")
+    measure(Suite("shifted", seed=20261130, sessions=108), "cooler_shifted")

@@ -5,4 +5,4 @@ from suite_table import measure
 from fleetsight.apps.cooler.evaluate.score import Suite
 
 if __name__ == "__main__":
-    measure(Suite("standard", seed=20261121, sessions=216), "cooler_standard")
+    measure(Suite("standard", seed=20261130, sessions=216), "cooler_standard")

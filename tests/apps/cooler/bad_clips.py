@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from fleetsight.apps.cooler.decide import Decision
 from fleetsight.apps.cooler.flow import Engine, Settlement, settle
+from fleetsight.catalog.planogram import Planogram
 from fleetsight.cli.main import app
 from fleetsight.sim.session import plan_session, render
 from fleetsight.video.decode import Limits, MediaError
@@ -84,10 +85,17 @@ def answer_to(clip: Path, engine: Engine, *, limits: Limits | None = None) -> An
     peak_bytes, begin = _peak_bytes(), time.monotonic()
     settlement, error = None, None
     try:
-        settlement = settle(clip, engine, limits=limits)
+        settlement = settle(clip, engine, planogram=calibration(), limits=limits)
     except MediaError as refusal:
         error = refusal
     return Answer(settlement, error, time.monotonic() - begin, _peak_bytes() - peak_bytes)
+
+
+@cache
+def calibration() -> Planogram:
+    """The camera of the good clip, calibrated; no facing is listed."""
+    camera = plan_session("basic", 1, size_wh=SIZE_WH).camera
+    return Planogram(camera.width_px, camera.height_px, camera.focal_px, (), tilt_rad=camera.pitch_rad)
 
 
 @cache

@@ -57,6 +57,16 @@ def test_the_last_product_of_a_row_leaves_an_empty_place_and_its_return_fills_it
     assert [c.kind for c in changes_of(shelf)] == [Kind.TAKE, Kind.PUT_BACK]
 
 
+def test_an_empty_place_that_lasts_is_no_arm_even_when_the_product_returns_to_the_pixel() -> None:
+    shelf = DrawnShelf({60: row(1), 160: row(2, depth=1)})
+    shelf.play(1.0)
+    shelf.reach(160, [])
+    shelf.play(6.0)
+    shelf.reach(160, row(2, depth=1))
+    shelf.play(1.0)
+    assert [c.kind for c in changes_of(shelf)] == [Kind.TAKE, Kind.PUT_BACK]
+
+
 def test_a_product_that_a_hand_holds_before_its_place_and_returns_is_taken_and_put_back() -> None:
     shelf = DrawnShelf({60: row(1), 160: row(2)})
     shelf.play(1.0)

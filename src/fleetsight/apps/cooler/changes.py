@@ -32,6 +32,8 @@ HAND_MAX = 3
 SEVERAL_SURE = 0.9
 UNSEEN_SURE = 0.65
 """From above an emptied place is silent about how many left: in 4 of 6 rendered sessions one, in 2 two."""
+ARM_STILL_S = 5.0
+"""An arm that keeps still before a place has gone by then; a place that shows something else for longer was changed."""
 LOOKED_S = 2.6
 """A hand that takes, or reaches in and leaves, is at a place for less (95 of 100 rendered visits stay below 2.4 s)."""
 VISIT_S = 1.4
@@ -171,11 +173,13 @@ class Seen:
         views: boxes and pictures, None where the place is empty.
         readings: which product, None where the place is empty.
         anchors: the first reading of the same product since the last change of product; empty views continue the one before.
+        spans_s: first and last time.
     """
 
     views: tuple[View | None, ...]
     readings: tuple[Reading | None, ...]
     anchors: tuple[Reading | None, ...]
+    spans_s: tuple[tuple[float, float], ...]
 
     def anchor(self, index: int) -> Reading:
         """The reading of the row that a view with a product belongs to."""
@@ -208,6 +212,8 @@ class Seen:
         return chains
 
     def _foreign_between(self, first: int, last: int) -> bool:
+        if self.spans_s[last][0] - self.spans_s[first][1] > ARM_STILL_S:
+            return False
         return all(self.views[k] is None or self.anchors[k] is not self.anchors[first] for k in range(first + 1, last))
 
 
@@ -226,7 +232,8 @@ def see(place: Place, identifier: Identifier) -> Seen:
         last = anchors[-1] if anchors else None
         keep = reading is None or (last is not None and same_product(last, reading))
         anchors.append(last if keep else reading)
-    return Seen(tuple(_view(place, run) for run in place.runs), readings, tuple(anchors))
+    views = tuple(_view(place, run) for run in place.runs)
+    return Seen(views, readings, tuple(anchors), tuple((run.start_s, run.end_s) for run in place.runs))
 
 
 def extent_of(reading: Reading, identifier: Identifier) -> Extent:

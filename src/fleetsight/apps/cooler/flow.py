@@ -253,7 +253,7 @@ def settle(
     start = time.perf_counter()
     stages_s = dict.fromkeys(("decode", "detect", "read", "decide"), 0.0)
     with ClipReader(clip, limits=limits or Limits()) as reader:
-        watched = watch(reader, engine, stages_s)
+        watched = watch(reader, engine, stages_s=stages_s)
         summary = reader.summary
     with _Stopwatch(stages_s, "decide"):
         answer = answer_of(watched, summary, engine=engine, planogram=planogram, role=role)
@@ -332,7 +332,7 @@ def answer_of(
     return Answer(degraded, tuple(events), basket, decision, reason, confidence, doubt, tuple(places))
 
 
-def watch(reader: ClipReader, engine: Engine, stages_s: dict[str, float]) -> Watched:
+def watch(reader: ClipReader, engine: Engine, *, stages_s: dict[str, float]) -> Watched:
     """The frame loop: every frame is decoded, detected and read, in order."""
     watched = Watched()
     waiting: deque[Frame] = deque()
