@@ -41,6 +41,7 @@ bench: .venv/installed-all ## measure again: each script writes bench/results/NA
 
 bench-serve: .venv/installed-all $(RIVALS:%=build/rivals/%/installed) ## the inference service and its rivals side by side (hours; idle machine)
 	$(BIN)/python bench/serve/measure_rivals.py fleetsight $(RIVALS)
+	$(BIN)/python bench/serve/measure_plan.py
 	$(BIN)/python bench/serve/summary.py
 
 build/rivals/%/installed: bench/serve/requirements/%.txt | .venv/bin/python

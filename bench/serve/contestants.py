@@ -23,7 +23,7 @@ BUILD = HERE.parents[1] / "build" / "rivals"
 OURS = "fleetsight"
 READY_S = 180.0
 END_S = 15.0
-MARK = "FLEETSIGHT_BENCH_RUN"  # processes of a server are found by it, wherever they were reparented to
+MARK = "BENCH_SERVER_RUN"  # processes of a server are found by it, wherever they were reparented to
 TICKS_HZ = os.sysconf("SC_CLK_TCK")
 
 

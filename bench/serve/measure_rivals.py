@@ -9,8 +9,9 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from contestants import BUILD, CONTESTANTS, Contestant, Running, running
 from engine import write_engines
 from record import RESULTS, hardware
 
-from fleetsight.serve.load.curve import summarise
+from fleetsight.serve.load.curve import CurvePoint, summarise
+from fleetsight.serve.load.knee import find_knee
 from fleetsight.serve.load.line import Payload
 from fleetsight.serve.load.processes import Generators
-from fleetsight.serve.load.shots import Outcome
+from fleetsight.serve.load.shots import Outcome, Shots
 
 HERE = Path(__file__).resolve().parent
 FOLDER = RESULTS / "serve" / "rivals"
@@ -66,7 +68,7 @@ def curve_of(
     slo_ms = SLO_FACTOR * raw["p50_ms"]
     rows = []
     with Generators(payloads, processes=options.generators) as generators:
-        _await_answer(generators, server)
+        await_answer(generators, server)
         generators.closed_loop(server.target, 2, duration_s=options.warm_up)
         alone = generators.closed_loop(server.target, 1, duration_s=options.seconds)
         for number, factor in enumerate(options.factors):
@@ -78,11 +80,54 @@ def curve_of(
             cpu_ms = (server.cpu_s() - before_s) * 1000 / served
             rows.append({"factor": factor, **point.as_row(), "cpu_ms_per_request": round(cpu_ms, 3)})
             print(f"  {factor}x: {point.good_share:.3f} in time, {point.failed} failed", file=sys.stderr)
+        knee_hz = (
+            _knee_hz(generators, server, slo_ms, start_hz=0.7 * raw["raw_hz"], options=options)
+            if options.knee
+            else None
+        )
     one = summarise(alone, slo_ms=slo_ms, window_s=options.seconds)
-    return {"slo_ms": slo_ms, "alone": one.as_row(), "rss_mb": round(server.rss_mb(), 1), "curve": rows}
+    return {
+        "slo_ms": slo_ms,
+        "alone": one.as_row(),
+        "rss_mb": round(server.rss_mb(), 1),
+        "curve": rows,
+        "knee_hz": knee_hz,
+    }
 
 
-def _await_answer(generators: Generators, server: Running) -> None:
+def _knee_hz(
+    generators: Generators, server: Running, slo_ms: float, *, start_hz: float, options: argparse.Namespace
+) -> float:
+    """The highest rate of which 99 % is in time, to 5 %."""
+    runs = count(1000)
+
+    def measured(rate_hz: float) -> CurvePoint:
+        length_s = options.warm_up + options.seconds
+        shots = generators.open_loop(server.target, rate_hz, duration_s=length_s, seed=next(runs))
+        return summarise(shots.after(options.warm_up), slo_ms=slo_ms, window_s=options.seconds)
+
+    return find_knee(measured, start_hz, tolerance=0.05).knee_hz
+
+
+@dataclass(frozen=True)
+class Gun:
+    """Generators that point at one server, for `fleetsight.serve.load.trial`; its requests say their deadline."""
+
+    generators: Generators
+    server: Running
+    slo_ms: float
+
+    def open_loop(self, rate_hz: float, duration_s: float, *, seed: int) -> Shots:
+        """Offer a Poisson process."""
+        target = _deadline(self.server, self.slo_ms).target
+        return self.generators.open_loop(target, rate_hz, duration_s=duration_s, seed=seed)
+
+    def closed_loop(self, callers: int, duration_s: float) -> Shots:
+        """Let patient callers send; they say no deadline."""
+        return self.generators.closed_loop(self.server.target, callers, duration_s=duration_s)
+
+
+def await_answer(generators: Generators, server: Running) -> None:
     """Some servers listen long before their model is loaded."""
     until = time.monotonic() + READY_S
     while not (generators.closed_loop(server.target, 1, duration_s=0.3).outcome == Outcome.ANSWERED).any():
@@ -128,6 +173,7 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", default=["20ms", "5ms"], choices=["20ms", "5ms"])
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
     parser.add_argument("--factors", nargs="+", type=float, default=list(FACTORS))
+    parser.add_argument("--knee", action="store_true", help="also search for the knee: about eight runs more")
     parser.add_argument("--out", type=Path, default=FOLDER)
     options = parser.parse_args()
     write_engines(BUILD)

@@ -34,6 +34,16 @@ def test_a_plan_for_cameras_names_mix_cost_and_the_error_of_its_prediction(profi
     assert found["policies"] == []
 
 
+def test_a_plan_is_rendered_for_a_cluster(profiles: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "cluster"
+    command = ["plan", *profiles, "--cameras", "100", "--slo-ms", "100", "--render", str(folder), "--image", "mine:3"]
+    done = RUNNER.invoke(app, command)
+    assert done.exit_code == 0, done.output
+    names = ["grafana-dashboard.json", "kubernetes.yaml", "prometheus-rules.yaml", "ray-cluster.yaml"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert 'image: "mine:3"' in (folder / "kubernetes.yaml").read_text()
+
+
 def test_people_get_the_plan_and_the_policies_in_lines(profiles: list[str], tmp_path: Path) -> None:
     trace = tmp_path / "day.csv"
     trace.write_text("seconds,rate_hz\n0,50\n60,60\n120,200\n180,60\n")
@@ -60,6 +70,18 @@ def test_what_cannot_be_planned_says_why(profiles: list[str], more: list[str], m
     done = RUNNER.invoke(app, ["plan", *profiles, "--slo-ms", "100", *more])
     assert done.exit_code == 2
     assert message in done.stderr
+
+
+def test_a_load_test_of_the_mix_judges_its_prediction(profiles: list[str], tmp_path: Path) -> None:
+    told = tmp_path / "load.json"
+    told.write_text(json.dumps({"knee_hz": 200.0}))
+    command = ["plan", *profiles, "--cameras", "100", "--slo-ms", "100", "--json", "--measured", str(told)]
+    found = json.loads(RUNNER.invoke(app, command).stdout)
+    assert found["measured_hz"] == 200.0
+    assert found["prediction_error"] == pytest.approx(abs(found["predicted_hz"] - 200.0) / 200.0)
+    for text in ("[]", "{}", '{"knee_hz": 0}', "nothing"):
+        told.write_text(text)
+        assert RUNNER.invoke(app, command).exit_code == 2
 
 
 def test_a_damaged_profile_is_named_by_its_field(tmp_path: Path) -> None:

@@ -39,9 +39,19 @@ def plan(
     duty: Annotated[float, typer.Option(help="Share of the day in which it sends; 1 for always.")] = 1.0,
     headroom: Annotated[float, typer.Option(help="Share of each knee that stays free.")] = 0.3,
     purchase: Annotated[str, typer.Option(help="on_demand, reserved or spot.")] = "on_demand",
+    measured: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="`fleetsight load --json` of the mix as it runs: judges the prediction."),
+    ] = None,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Also live through the demand with three policies.")
     ] = False,
+    render: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write Kubernetes, Ray, Prometheus and Grafana files here.")
+    ] = None,
+    image: Annotated[
+        str, typer.Option(help="Container image that the rendered files name.")
+    ] = "registry.example/fleetsight:latest",
     seed: Annotated[int, typer.Option(min=0, help="Chooses the made-up day and the simulated luck.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -59,7 +69,11 @@ def plan(
     for reason in refused:
         print(reason, file=sys.stderr)
     made = make_plan(offers, wanted, gpu_offers=_gpus_on_demand(profiles, price_list, slo_ms=slo_ms), headroom=headroom)
+    if measured is not None:
+        made = made.compared(_measured_hz(measured))
     days = _live(offers, wanted, headroom=headroom, seed=seed) if simulate else ()
+    if render is not None:
+        _render(render, image, made=made, profiles=profiles, prices=price_list, slo_ms=slo_ms)
     if as_json:
         more = {"dated": price_list.dated.isoformat(), "policies": [asdict(day) for day in days]}
         print(json.dumps(made.as_row() | more))
@@ -77,6 +91,18 @@ def _demand(path: Path | None, cameras: int, *, fps: float, duty: float, seed: i
     return steady(cameras, fps) if duty == 1.0 else made_up_day(cameras, fps, shape=DayShape(duty=duty), seed=seed)
 
 
+def _measured_hz(path: Path) -> float:
+    from fleetsight.fleet.planning.offers import PlanError
+
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["knee_hz"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PlanError(f"{path} is not what `fleetsight load --json` prints: {error!r}") from error
+    if not isinstance(found, int | float) or found <= 0:
+        raise PlanError(f"{path}: knee_hz is {found!r}, expected frames a second above 0")
+    return float(found)
+
+
 def _gpus_on_demand(profiles: "list[Profile]", prices: "Prices", *, slo_ms: float) -> "list[Offer]":
     from fleetsight.fleet.planning.offers import make_offers
 
@@ -90,6 +116,27 @@ def _live(offers: "tuple[Offer, ...]", wanted: "Demand", *, headroom: float, see
     return tuple(
         simulate(policy, offers, demand=wanted, world=world) for policy in policies(offers, wanted, headroom=headroom)
     )
+
+
+def _render(
+    folder: Path, image: str, *, made: "Plan", profiles: "list[Profile]", prices: "Prices", slo_ms: float
+) -> None:
+    from fleetsight.fleet.planning.render.kubernetes import Cluster, kubernetes_yaml
+    from fleetsight.fleet.planning.render.observability import dashboard_json, rules_yaml
+    from fleetsight.fleet.planning.render.pools import pools_of
+    from fleetsight.fleet.planning.render.ray_cluster import ray_yaml
+
+    pools = pools_of(made.mix, profiles, prices=prices)
+    files = {
+        "kubernetes.yaml": kubernetes_yaml(pools, Cluster(image=image)),
+        "ray-cluster.yaml": ray_yaml(pools, image=image, region=prices.region),
+        "prometheus-rules.yaml": rules_yaml(pools, slo_ms=slo_ms),
+        "grafana-dashboard.json": dashboard_json(pools[0].profile.model),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+        print(f"written: {folder / name}", file=sys.stderr)
 
 
 def _print(made: "Plan", prices: "Prices", days: "tuple[DayResult, ...]") -> None:
@@ -106,7 +153,7 @@ def _print(made: "Plan", prices: "Prices", days: "tuple[DayResult, ...]") -> Non
         f"{made.usd_per_million_high:.4f}); ${made.usd_per_million_hourly:.4f} with a mix for each hour"
     )
     print(
-        f"predicted {made.mix.predicted_hz:.1f} frames/s, wrong by {100 * made.mix.prediction_error:.1f} % where measured"
+        f"predicted {made.mix.predicted_hz:.1f} frames/s, wrong by {100 * made.prediction_error:.1f} % where measured"
     )
     if made.saving is not None:
         print(f"saves {100 * made.saving:.1f} % of the cheapest GPUs on demand")

@@ -31,6 +31,7 @@ class Plan:
         baseline: the cheapest all-GPU, all-on-demand mix for the peak; None when no GPU was profiled.
         baseline_usd_per_million: what that costs; None without.
         demand: what has to be carried.
+        measured_hz: what a load test of the whole mix found; None where only its parts were measured.
     """
 
     mix: Mix
@@ -41,6 +42,25 @@ class Plan:
     baseline: Mix | None
     baseline_usd_per_million: float | None
     demand: Demand
+    measured_hz: float | None = None
+
+    def compared(self, measured_hz: float) -> "Plan":
+        """The plan beside a load test of the mix as it runs.
+
+        Args:
+            measured_hz: its knee, > 0.
+
+        Returns:
+            the same plan; its prediction's error is the distance from that knee.
+        """
+        return replace(self, measured_hz=measured_hz)
+
+    @property
+    def prediction_error(self) -> float:
+        """Share by which the prediction is off: of the whole mix where that was measured, else of its parts."""
+        if self.measured_hz is None:
+            return self.mix.prediction_error
+        return abs(self.mix.predicted_hz - self.measured_hz) / self.measured_hz
 
     @property
     def saving(self) -> float | None:
@@ -65,8 +85,8 @@ class Plan:
             "usd_per_million_hourly": self.usd_per_million_hourly,
             "usd_per_hour": self.mix.usd_per_hour,
             "predicted_hz": self.mix.predicted_hz,
-            "measured_hz": self.mix.knee_hz,
-            "prediction_error": self.mix.prediction_error,
+            "measured_hz": self.measured_hz or self.mix.knee_hz,
+            "prediction_error": self.prediction_error,
             "peak_hz": self.demand.peak_hz,
             "frames": self.demand.frames,
             "baseline": mix_rows(self.baseline) if self.baseline else None,

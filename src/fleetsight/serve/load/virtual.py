@@ -7,6 +7,7 @@ predicted finish lies beyond its deadline is refused when it arrives. Used by pl
 import heapq
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +113,7 @@ class VirtualServer:
         return [0.0, *median_ms], [0.0, *spread]
 
 
+@lru_cache(maxsize=256)  # pure, and a second long; plans ask again for the same profile
 def predicted_knee_hz(server: VirtualServer, *, seed: int = 0, requests: int = REQUESTS) -> float:
     """Predict the knee that a load test would find, from the service times alone.
 
