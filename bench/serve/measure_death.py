@@ -75,7 +75,9 @@ def main() -> None:
         "N5_hang_lost": figure(sum(row["lost"] for row in rows["hung"]), "frames", goal="0"),
         "N5_hang": figure(statistics.median(row["late_ms"] for row in rows["hung"]), "ms", goal="<= 1000"),
     }
-    publish("death", figures, {"rows": rows, "worst_ms": worst, "command": "python bench/serve/measure_death.py"})
+    publish(
+        "death", figures, detail={"rows": rows, "worst_ms": worst, "command": "python bench/serve/measure_death.py"}
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def main() -> None:
         generators.closed_loop(stage.target(), 8, duration_s=seconds)
         used_mb = stage.rss_mb()
     figures = {"N11": figure(idle_mb, "MB", goal="<= 60"), "N11_used": figure(used_mb, "MB", goal="<= 60")}
-    publish("memory", figures, {"command": "python bench/serve/measure_memory.py"})
+    publish("memory", figures, detail={"command": "python bench/serve/measure_memory.py"})
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def main() -> None:
         "service_cpu_ms_per_frame": {name: round(value, 3) for name, value in cpu_ms.items()},
         "command": f"python bench/serve/measure_overhead.py --source {options.source} --rounds {rounds}",
     }
-    publish("overhead", figures, detail)
+    publish("overhead", figures, detail=detail)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def main() -> None:
         "N4_recovery": figure(recovery_s(back, SLO_MS), "s", goal="<= 1"),
         "N4_rss": figure(100 * grown, "% more memory", goal="<= 10"),
     }
-    publish("overload", figures, {"curve": rows, "command": "python bench/serve/measure_overload.py"})
+    publish("overload", figures, detail={"curve": rows, "command": "python bench/serve/measure_overload.py"})
 
 
 if __name__ == "__main__":

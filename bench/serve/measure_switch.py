@@ -14,7 +14,7 @@ from fleetsight.serve.tier.plan import Variant
 CALLERS = 2
 
 
-def ask(stage: Stage, body: bytes, rows: list[tuple[float, float, str]], *, stop: threading.Event) -> None:
+def ask(stage: Stage, body: bytes, *, rows: list[tuple[float, float, str]], stop: threading.Event) -> None:
     """One caller: when it asked, what it took, who answered ("" for an error)."""
     with Client(stage.url) as client:
         while not stop.is_set():
@@ -30,7 +30,9 @@ def once(stage: Stage, body: bytes, *, to: str, seconds: float) -> dict[str, Any
     """Switch in the middle of a run."""
     rows: list[tuple[float, float, str]] = []
     stop = threading.Event()
-    callers = [threading.Thread(target=ask, args=(stage, body, rows), kwargs={"stop": stop}) for _ in range(CALLERS)]
+    callers = [
+        threading.Thread(target=ask, args=(stage, body), kwargs={"rows": rows, "stop": stop}) for _ in range(CALLERS)
+    ]
     for caller in callers:
         caller.start()
     time.sleep(seconds / 2)
@@ -71,7 +73,7 @@ def main() -> None:
         "N6_errors": figure(sum(row["errors"] for row in rows), "requests", goal="0"),
         "N6_p99": figure(statistics.median(row["p99_ratio"] for row in rows), "p99 after by before", goal="<= 1.5"),
     }
-    publish("switch", figures, {"rows": rows, "command": "python bench/serve/measure_switch.py"})
+    publish("switch", figures, detail={"rows": rows, "command": "python bench/serve/measure_switch.py"})
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def main() -> None:
                     shares.append(100 * best / raw_hz)
             figures[name] = figure(statistics.median(shares), "% of raw", goal=goal)
             detail[source] = {"share_percent": [round(share, 2) for share in shares]}
-    publish("throughput", figures, detail | {"command": "python bench/serve/measure_throughput.py"})
+    publish("throughput", figures, detail=detail | {"command": "python bench/serve/measure_throughput.py"})
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def payloads() -> "list[Payload]":
     return rendered_bodies(FRAMES)
 
 
-def publish(name: str, figures: dict[str, Any], detail: dict[str, Any]) -> None:
+def publish(name: str, figures: dict[str, Any], *, detail: dict[str, Any]) -> None:
     """Write the figures for `summary.py`, and what they stand on beside them.
 
     Args:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -29,25 +30,32 @@ class Prometheus:
         """The one value that a query gives, as soon as it gives one."""
         limit = time.monotonic() + WAIT_S
         while time.monotonic() < limit:
-            try:
-                answer = httpx.get(f"{self.address}/api/v1/query", params={"query": query}, timeout=10)
-            except httpx.TransportError:
-                time.sleep(0.1)
-                continue
-            results = answer.json().get("data", {}).get("result", [])
-            if answer.status_code == 200 and results:
+            results = self.lines(query)
+            if results:
                 ((_, value),) = [result["value"] for result in results]
                 return float(value)
             time.sleep(0.1)
         raise AssertionError(f"Prometheus knows nothing of {query}")
 
+    def lines(self, query: str) -> list[dict[str, Any]]:
+        """What a query gives now; nothing while the server is not up yet."""
+        try:
+            answer = httpx.get(f"{self.address}/api/v1/query", params={"query": query}, timeout=10)
+        except httpx.TransportError:
+            return []
+        assert answer.status_code != 400, answer.text  # it cannot read the query
+        found: list[dict[str, Any]] = answer.json()["data"]["result"] if answer.status_code == 200 else []
+        return found
+
 
 @contextmanager
-def running(binary: Path, folder: Path, *, target: str) -> Iterator[Prometheus]:
-    """Run a server that scrapes ``target`` (host and port) five times a second."""
+def running(binary: Path, folder: Path, *, target: str, rules: str = "") -> Iterator[Prometheus]:
+    """Run a server that scrapes ``target`` (host and port) five times a second; it also evaluates rules (YAML)."""
     port = free_port()
+    (folder / "rules.yml").write_text(rules)
     config = {
-        "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+        "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "500ms"},
+        "rule_files": ["rules.yml"] if rules else [],
         "scrape_configs": [{"job_name": "fleetsight", "static_configs": [{"targets": [target]}]}],
     }
     file = folder / "prometheus.yml"

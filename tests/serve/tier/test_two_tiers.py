@@ -70,6 +70,22 @@ def test_a_killed_replica_loses_nothing_and_comes_back() -> None:
     serve([Variant("m", "cpu", "sleep:10", replicas=2)], act)
 
 
+def test_a_replica_that_was_reloaded_comes_back_as_what_it_was_last() -> None:
+    async def act(service: Service) -> None:
+        [victim] = remotes(service)
+        assert await victim.reload("sleep:2", "2") == "2"
+        assert victim.pid is not None
+        os.kill(victim.pid, signal.SIGKILL)
+        seat = service.router.deployments["m"].lanes["cpu"].seats["m-cpu-0"]
+        await until(lambda: not seat.is_up)
+        await until(lambda: seat.is_up)
+        outcome = await service.router.answer(within(5000))
+        assert isinstance(outcome, Answer)
+        assert outcome.version == "2"
+
+    serve([Variant("m", "cpu", "sleep:1")], act)
+
+
 def test_when_all_of_one_kind_die_the_other_kind_answers() -> None:
     async def act(service: Service) -> None:
         asked = [asyncio.ensure_future(service.router.answer(within(20_000))) for _ in range(10)]

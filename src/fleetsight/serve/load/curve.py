@@ -22,7 +22,8 @@ class CurvePoint:
         rejected: requests that were refused (429, 503).
         rejected_p99_ms: 99th percentile of the time a refusal took; None when nothing was refused.
         failed: requests that ended any other way.
-        late_p99_ms: 99th percentile of how late the generator sent; a large one says that the generator is the limit.
+        late_p99_ms: 99th percentile of the time from the scheduled to the actual send, with the wait for one of the generator's
+            connections: large under overload; large at a low rate, it says that the generator is the limit.
         generator_cpu: processor time of the generators by the time of the run, in cores.
         n: requests counted.
     """

@@ -178,6 +178,10 @@ class Replica:
             lease.is_retired = True
             self._close_unused(lease)
 
+    def is_working(self) -> bool:
+        """Whether one of its threads has not come to its end."""
+        return any(thread.is_alive() for thread in self._threads)
+
     def _work(self) -> None:
         while True:
             with self._lock:

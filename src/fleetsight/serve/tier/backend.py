@@ -14,8 +14,8 @@ from fleetsight.serve.engine.source import Source, open_engine
 from fleetsight.serve.queueing.request import Outcome, Reason, Refusal, Request
 from fleetsight.serve.replica.replica import Facts, Replica, ReplicaError
 
-RESTARTS_MAX = 3
-"""Engines that hung and were left behind in their threads; a fourth would be a leak, not a repair."""
+HUNG_MAX = 3
+"""Engines that hang in threads of this process at the same time; a fourth would be a leak, not a repair."""
 LOG = logging.getLogger(__name__)
 
 
@@ -106,7 +106,7 @@ class LocalBackend:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._replica: Replica | None = None
         self._held: dict[int, Request] = {}
-        self._restarts = 0
+        self._hung: list[Replica] = []
         self._restarting: asyncio.Task[None] | None = None
 
     async def start(self, listener: Listener) -> None:
@@ -143,11 +143,12 @@ class LocalBackend:
         self._held.clear()
         if self._listener is not None:
             self._listener.down(self, why)
-        if hung is not None and self._loop is not None:
-            self._loop.run_in_executor(None, lambda: hung.close(wait_s=0.0))
-        self._restarts += 1
-        if self._restarts > RESTARTS_MAX:
-            LOG.error("backend stays down name=%s restarts=%d", self.name, self._restarts)
+        if hung is not None:
+            hung.close(wait_s=0.0)
+            self._hung.append(hung)
+        self._hung = [one for one in self._hung if one.is_working()]
+        if len(self._hung) > HUNG_MAX:
+            LOG.error("backend stays down name=%s hung=%d", self.name, len(self._hung))
         elif self._loop is not None:
             self._restarting = self._loop.create_task(self._begin_again())
 

@@ -11,6 +11,7 @@ import logging
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import cast
 
 from fleetsight.errors import Error
@@ -85,9 +86,15 @@ class RemoteBackend:
         self._link.write(wire.message(Kind.RELOAD, json.dumps({"source": text, "version": version}).encode()))
         try:
             async with asyncio.timeout(RELOAD_S):
-                return await self._reloaded
+                now = await self._reloaded
+        except TimeoutError as error:
+            raise ReplicaError(f"backend {self.name} did not reload within {RELOAD_S:g} s") from error
         finally:
             self._reloaded = None
+        if self._order is not None:  # its next life begins with what it runs now
+            source = replace(self._order.source, text=text or self._order.source.text)
+            self._order = replace(self._order, source=source, version=version)
+        return now
 
     def restart(self, why: str) -> None:
         LOG.warning("backend is ended name=%s reason=%s", self.name, why)

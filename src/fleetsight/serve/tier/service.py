@@ -55,7 +55,7 @@ class Service:
     def __init__(self, variants: Iterable[Variant], shape: Shape | None = None) -> None:
         self.variants = check(list(variants))
         self._shape = shape or Shape()
-        self._folder = tempfile.TemporaryDirectory(prefix="fleetsight-serve-")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self.meter = Meter(is_on=self._shape.counts)
         lanes: dict[str, list[Lane]] = {}
         fixed = set()
@@ -96,7 +96,8 @@ class Service:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticking
         await asyncio.gather(*(backend.stop() for backend in self.router.backends().values()))
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def _backend(self, one: Variant, number: int) -> Backend:
         name = f"{one.model}-{one.variant}-{number}"
@@ -107,6 +108,8 @@ class Service:
             return RemoteBackend(name, read_address(one.address))
         if not self._shape.isolate:
             return LocalBackend(name, source, batch_max=batch_max, streams=one.streams, version=one.version)
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="fleetsight-serve-")
         address = Address(path=str(Path(self._folder.name) / f"{len(self.router.backends())}.sock"))
         order = Order(source, address, one.version, batch_max, one.streams)
         return RemoteBackend(name, address, order=order)

@@ -1,10 +1,8 @@
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
 import yaml
 
 from fleetsight.fleet.planning.render.observability import PANELS, PREFIX, dashboard_json, rules_yaml
@@ -34,10 +32,8 @@ def test_every_pool_is_recorded_and_every_alarm_says_what_is_wrong() -> None:
     assert "> 0.1" in next(rule["expr"] for rule in alarms if rule["alert"] == "FleetsightLate")
 
 
-def test_prometheus_itself_reads_rules_and_panels(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed (Debian: prometheus)")
+def test_prometheus_itself_reads_rules_and_panels(prometheus_binary: Path, tmp_path: Path) -> None:
+    promtool = prometheus_binary.with_name("promtool")
     panels = [
         {"record": f"panel:{number}", "expr": panel["targets"][0]["expr"]}
         for number, panel in enumerate(BOARD["panels"])
@@ -46,7 +42,7 @@ def test_prometheus_itself_reads_rules_and_panels(tmp_path: Path) -> None:
     file.write_text(rules_yaml(POOLS, slo_ms=100.0))
     board.write_text(json.dumps({"groups": [{"name": "board", "rules": panels}]}))
     done = subprocess.run(
-        [promtool, "check", "rules", str(file), str(board)], capture_output=True, text=True, check=False
+        [str(promtool), "check", "rules", str(file), str(board)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
