@@ -23,7 +23,11 @@ from fleetsight.accel.sources.portable_source import portable_source
 from fleetsight.accel.targets.options import Options
 
 MODEL = "cooler-detector"
-WAYS = (("openvino", {}), ("onnxruntime", {}), ("torch", {"mode": "channels_last"}))
+WAYS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("openvino", {}),
+    ("onnxruntime", {}),
+    ("torch", {"mode": "channels_last"}),
+)
 ROUNDS = 7
 
 
@@ -41,7 +45,7 @@ def measure(target: str, flags: dict[str, str], *, images: int, rounds: int) -> 
     cores = os.cpu_count() or 1
     precision = "bf16" if "bf16" in module.precisions() else "f32"
     shape = source.example[0].shape
-    batches = [(np.random.default_rng(seed).random(shape, dtype=np.float32),) for seed in range(images)]
+    batches: list[Arrays] = [(np.random.default_rng(seed).random(shape, dtype=np.float32),) for seed in range(images)]
     with tempfile.TemporaryDirectory() as folder:
         module.compile(source, Options(precision=precision, flags=flags), folder=Path(folder))
         with (
