@@ -23,7 +23,11 @@ from fleetsight.accel.sources.portable_source import portable_source
 from fleetsight.accel.targets.options import Options
 
 MODEL = "cooler-detector"
-WAYS = (("openvino", {}), ("onnxruntime", {}), ("torch", {"mode": "channels_last"}))
+WAYS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("openvino", {}),
+    ("onnxruntime", {}),
+    ("torch", {"mode": "channels_last"}),
+)
 ROUNDS = 7
 
 
@@ -35,13 +39,13 @@ def rate(session: Session, batches: list[Arrays]) -> float:
     return len(batches) / (time.perf_counter() - start)
 
 
-def measure(target: str, flags: dict[str, str], images: int, rounds: int) -> dict[str, Any]:
+def measure(target: str, flags: dict[str, str], *, images: int, rounds: int) -> dict[str, Any]:
     """One target: alternating rounds on one core and on all of them."""
     module, source = target_module(target), portable_source(bundled_model(MODEL))
     cores = os.cpu_count() or 1
     precision = "bf16" if "bf16" in module.precisions() else "f32"
     shape = source.example[0].shape
-    batches = [(np.random.default_rng(seed).random(shape, dtype=np.float32),) for seed in range(images)]
+    batches: list[Arrays] = [(np.random.default_rng(seed).random(shape, dtype=np.float32),) for seed in range(images)]
     with tempfile.TemporaryDirectory() as folder:
         module.compile(source, Options(precision=precision, flags=flags), folder=Path(folder))
         with (
@@ -72,7 +76,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     told = parser.parse_args()
-    found = [measure(target, flags, told.images, told.rounds) for target, flags in WAYS]
+    found = [measure(target, flags, images=told.images, rounds=told.rounds) for target, flags in WAYS]
     rows = [
         [
             way["target"],

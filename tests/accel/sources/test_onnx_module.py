@@ -205,9 +205,14 @@ def test_the_models_that_ship_answer_as_onnx_runtime_does(name: str) -> None:
     np.testing.assert_allclose(found.numpy(), right, atol=1e-3, rtol=1e-3)
 
 
-def test_the_detector_that_ships_can_be_exported_and_cast() -> None:
-    graph = bundled_model("cooler-detector").graph
-    example = torch.from_numpy(batch_number(1, tuple(side or 1 for side in graph.inputs[0].shape)))
+def test_constant_scales_stay_constant_and_floats_can_be_cast() -> None:
+    constants: Constants = {"w": numbers(4, 4, 1, 1), "r": numbers(0), "s": np.array([1, 1, 2, 2], np.float32)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("Resize", ["c", "r", "s"], ["y"], mode="linear"),
+    ]
+    onnx_bytes = model_bytes(nodes, ports(("x", FLOAT, PICTURE.shape)), ports(("y", FLOAT, [2, 4, 18, 16])), constants)
+    graph, example = Graph.from_onnx("r", onnx_bytes, licence="none"), torch.from_numpy(PICTURE)
     program = torch.export.export(OnnxModule(graph), (example,))
     (half,) = OnnxModule(graph).bfloat16()(example.bfloat16())
     right = program.module()(example)[0]

@@ -1,15 +1,17 @@
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch as torch_package
+from onnx import helper
 
 from fleetsight.accel.session import TargetError, TargetGoneError, UnsupportedError
 from fleetsight.accel.targets import torch
 from fleetsight.accel.targets.options import Options
-from tests.accel.tiny_graphs import answer, question, questions, source_of
+from tests.accel.tiny_graphs import answer, model_bytes, ports, question, questions, source_of
 from tests.accel.tiny_models import TinyHead
 from tests.contracts.compiled_contract import ComputingContract
 from tests.contracts.target_contract import Floats, TargetContract, batch_number
@@ -63,6 +65,22 @@ def test_bfloat16_is_close_where_it_is_offered(tmp_path: Path, monkeypatch: pyte
     right, right_counts = answer(*question(4))
     assert 0 < np.abs(ours - right).max() < 0.1
     np.testing.assert_array_equal(counts, right_counts)
+
+
+def test_the_sources_own_module_is_compiled_and_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "precisions", lambda: ("f32", "bf16"))
+    weight = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    onnx_bytes = model_bytes([node], ports(("x", 1, ["b", 4])), ports(("y", 1, ["b", 3])), {"w": weight})
+    linear = torch_package.nn.Linear(4, 3, bias=False)
+    linear.load_state_dict({"weight": torch_package.from_numpy(weight.T.copy())})
+    x = np.eye(4, dtype=np.float32)
+    source = replace(source_of(onnx_bytes, (x[:1],)), module=lambda: linear)
+    torch.compile(source, Options(precision="bf16", batch=None), folder=tmp_path)
+    assert linear.weight.dtype == torch_package.float32
+    with closing(torch.load(tmp_path)) as session:
+        (found,) = session.run(x)
+    assert 0 < np.abs(found - weight).max() < 0.02
 
 
 @pytest.mark.skipif(torch_package.cuda.is_available(), reason="there is a CUDA device here")

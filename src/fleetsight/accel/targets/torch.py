@@ -5,6 +5,7 @@ convolutions; "aot" compiles it with Inductor into machine code (AOTInductor), w
 afterwards. Either way an artifact is one `.pt2` file made by `torch.export`.
 """
 
+import copy
 import shutil
 import sys
 import warnings
@@ -113,10 +114,12 @@ def compile(source: Source, options: Options, *, folder: Path) -> None:  # noqa:
     if flags["mode"] == "aot":
         check_cpp_compiler()
     graph = source.graph().at_batch(options.batch)
-    network = network_of(source, options.precision).to(device)
+    network = network_of(source, options.precision)
+    if device.type != "cpu":
+        network = copy.deepcopy(network).to(device)
     example, dynamic = example_for(source, graph, device=device)
     try:
-        with torch.inference_mode(), quiet():
+        with torch.no_grad(), quiet():
             program = torch.export.export(network, example, dynamic_shapes=dynamic)
             if flags["mode"] == "aot":
                 torch._inductor.aoti_compile_and_package(program, package_path=str(folder / MODEL_FILE))
@@ -291,7 +294,7 @@ class TorchSession:
                 )
         except torch.OutOfMemoryError as error:
             raise TargetError(f"{NAME} is out of memory: {_first_line(error)}", hint="take a smaller batch") from error
-        except (RuntimeError, ValueError, AttributeError) as error:
+        except (RuntimeError, ValueError, AttributeError, AssertionError) as error:
             kind = TargetGoneError if "CUDA error" in str(error) else TargetError
             raise kind(f"{NAME} failed: {_first_line(error)}") from error
 
@@ -359,7 +362,8 @@ def wrapped(module: Any, precision: str) -> Any:
     class Cast(torch.nn.Module):  # type: ignore[name-defined, misc]  # torch is imported late
         def __init__(self) -> None:
             super().__init__()
-            self.inner = module.to(kind)
+            # A copy where it changes: the source may hand out the same module again.
+            self.inner = module if precision == "f32" else copy.deepcopy(module).to(kind)
 
         def forward(self, *inputs: Any) -> Any:
             told = [tensor.to(kind) if tensor.is_floating_point() else tensor for tensor in inputs]

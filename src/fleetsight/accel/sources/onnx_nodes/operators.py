@@ -149,10 +149,11 @@ def _unsqueeze(a: Attributes, x: Tensor, axes: Sizes | None = None) -> Tensor:
 
 def _flatten(a: Attributes, x: Tensor) -> Tensor:
     axis = a.get("axis", 1)
-    rows: Any = 1
-    for side in x.shape[: axis + x.dim() if axis < 0 else axis]:
-        rows = rows * side
-    return x.reshape(rows, -1)
+    axis = axis + x.dim() if axis < 0 else axis
+    if axis == 0:
+        return x.reshape(1, -1)
+    rows = x.flatten(0, axis - 1)
+    return rows.unsqueeze(1) if rows.dim() == 1 else rows.flatten(1)
 
 
 def _expand(_: Attributes, x: Tensor, shape: Sizes) -> Tensor:
