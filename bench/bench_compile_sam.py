@@ -109,7 +109,8 @@ def compile_all(root: Path, folder: Path, *, with_int8: bool) -> tuple[dict[str,
     if with_int8:
         wishes[f"openvino {native}, image encoder int8"] = (native, {"image_encoder": "int8"})
     cache = ArtifactCache(root / "cache", Ed25519PrivateKey.generate())
-    plans, detail = {}, {}
+    plans: dict[str, Path] = {}
+    detail: dict[str, Any] = {}
     for name, (precision, single) in wishes.items():
         examples = Examples(made_up_pictures(1).images)
         request = RecipeRequest("sam", folder, precision=precision, part_precisions=single, examples=examples)
@@ -120,7 +121,7 @@ def compile_all(root: Path, folder: Path, *, with_int8: bool) -> tuple[dict[str,
             detail[name] = {"refused": error.message}
             continue
         detail[name] = {"parts": {part.name: dict(part.artifact.manifest.parity["outputs"]) for part in parts}}
-        plan = {"parts": {part.name: str(part.artifact.folder) for part in parts}, "settings": settings}
+        plan: dict[str, Any] = {"parts": {part.name: str(part.artifact.folder) for part in parts}, "settings": settings}
         plans[name] = root / f"{len(plans)}.json"
         plans[name].write_text(json.dumps(plan | {"trusted": sorted(cache.trusted)}), encoding="utf-8")
     return plans, detail

@@ -62,6 +62,9 @@ def test_a_model_of_several_parts_is_compiled_by_its_recipe(tmp_path: Path) -> N
     again = json.loads(run(*asked, "--forbid-compiling", "--json").stdout)
     assert again["cache"] == "hit"
     assert run(*asked, "--gate", "boxes=1").exit_code == 2
+    assert "no size 'answers'" in run(*asked, "--recipe-size", "answers=3").stderr
+    assert "no part 'vision'" in run(*asked, "--part-precision", "vision=f32").stderr
+    assert run(*asked, "--recipe-size", "answer_tokens=many").exit_code == 2
 
 
 def test_the_manifest_of_an_artifact_is_shown(model: Path, tmp_path: Path) -> None:

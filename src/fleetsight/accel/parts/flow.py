@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from fleetsight.accel.artifacts.artifact import COMPILED_FOLDER, Artifact
 from fleetsight.accel.artifacts.cache import ArtifactCache, artifact_key
 from fleetsight.accel.artifacts.manifest import Manifest
 from fleetsight.accel.choose import target_module
+from fleetsight.accel.compiling import chip
 from fleetsight.accel.licence import refuse_restricted
 from fleetsight.accel.parts.bundle import CompiledPipeline, PipelineFile
 from fleetsight.accel.parts.part import Examples, PartError, Recipe, Settings
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from fleetsight.accel.sources.source import Source
 
 log = logging.getLogger(__name__)
+
+ASKED, COMPARED = 24, 8
+"""Pictures of the examples that parts are fed with, and those about which the original is asked too: in float32, one
+answer after the other."""
 
 QUESTIONS = (
     "is there a cat in the picture?",
@@ -213,7 +218,8 @@ class _Work:
         reason = self.target.probe()
         if reason is not None:
             raise TargetError(f"target {request.target} cannot work here: {reason}", hint="fleetsight doctor")
-        self.examples = request.examples or _made_up()
+        given = request.examples or _made_up()
+        self.examples = replace(given, images=given.images[:ASKED])
 
     @cached_property
     def weights(self) -> str:
@@ -265,6 +271,7 @@ class _Work:
                 "sizes": {name: list(numbers) for name, numbers in self.sizes.items()},
                 "target": request.target,
                 "compiler": self.target.compiler(),
+                "chip": chip(),
                 "precision": precision,
                 "wishes": "" if part else [request.precision, dict(sorted(request.part_precisions.items()))],
                 "flags": dict(sorted(request.flags.items())),
@@ -292,7 +299,8 @@ class _Work:
                 stack.callback(session.close)
                 sessions[compiled.name] = session
             pipeline = make_pipeline(self.request.recipe, sessions, settings=self.settings)
-            agreement = self.recipe.compare(pipeline, self.original, examples=self.examples)
+            few = replace(self.examples, images=self.examples.images[:COMPARED])
+            agreement = self.recipe.compare(pipeline, self.original, examples=few)
         if not agreement.passed:
             raise PartError(
                 f"the compiled {self.request.recipe} does not answer as the original: {'; '.join(agreement.reasons)}",
@@ -386,12 +394,11 @@ class _Work:
 
     def _manifest(self, part: str, precision: str, *, parity: Mapping[str, Any], graph_sha256: str = "") -> Manifest:
         request = self.request
-        compiler = str(self.target.compiler())
         return Manifest(
             name=f"{request.recipe}.{part}" if part else request.recipe,
             target=request.target,
-            compiler=compiler,
-            chip=compiler.partition("cpu")[2].strip() or "any",
+            compiler=str(self.target.compiler()),
+            chip=chip(),
             precision=precision,
             batch=request.batch,
             flags=request.flags,

@@ -40,6 +40,10 @@ def compile_command(
     target: Annotated[str, typer.Option(help="The chip: `fleetsight doctor` lists them.")] = "openvino",
     precision: Annotated[str, typer.Option(help="f32, bf16, f16, int8, or auto: the fastest that passes.")] = "auto",
     recipe: Annotated[str, typer.Option(help="For models of several parts: blip-vqa or sam.")] = "",
+    recipe_size: Annotated[list[str] | None, typer.Option(metavar="NAME=N", help="A size of the recipe's.")] = None,
+    part_precision: Annotated[
+        list[str] | None, typer.Option(metavar="PART=PRECISION", help="Precision of one part of a recipe.")
+    ] = None,
     batch: Annotated[str, typer.Option(help="Images at a time, or dynamic; 1, for recipes dynamic.")] = "",
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures to prove and to calibrate on.")] = None,
     pictures: Annotated[int, typer.Option(min=1, max=300, help="How many of them are used.")] = PICTURES,
@@ -78,7 +82,8 @@ def compile_command(
     cache = artifact_cache(loaded, forbid_compiling=forbid_compiling)
     seen = read_pictures(data, limit=pictures) if data is not None else made_up_pictures()
     order = _Order(asked, target, precision, flags, limits, seen, loaded.models_dir)
-    found = _compile_parts(order, recipe, cache=cache) if recipe else _compile_whole(order, cache)
+    cut = _Cut(recipe, recipe_size or [], part_precision or [])
+    found = _compile_parts(order, cut, cache=cache) if recipe else _compile_whole(order, cache)
     if out is not None:
         found = replace(found, artifact=found.artifact.copy_to(out))
     if as_json:
@@ -100,6 +105,15 @@ class _Order:
     models_dir: Path
 
 
+@dataclass(frozen=True)
+class _Cut:
+    """What it asked for of a model of several parts."""
+
+    recipe: str
+    sizes: list[str]
+    precisions: list[str]
+
+
 def _compile_whole(order: _Order, cache: "ArtifactCache") -> "Compiled":
     from fleetsight.accel.compiling import check_licence, compile_int8, compile_model
     from fleetsight.accel.proving.parity import Gates
@@ -116,7 +130,7 @@ def _compile_whole(order: _Order, cache: "ArtifactCache") -> "Compiled":
     return way(source, order.target, options=options, gates=gates, cache=cache)
 
 
-def _compile_parts(order: _Order, recipe: str, *, cache: "ArtifactCache") -> "CompiledRecipe":
+def _compile_parts(order: _Order, cut: _Cut, *, cache: "ArtifactCache") -> "CompiledRecipe":
     from fleetsight.accel.parts.flow import QUESTIONS, RecipeRequest, compile_recipe
     from fleetsight.accel.parts.part import Examples
 
@@ -124,12 +138,14 @@ def _compile_parts(order: _Order, recipe: str, *, cache: "ArtifactCache") -> "Co
         raise typer.BadParameter("the gates of a recipe are its own", param_hint="--gate")
     examples = Examples(order.pictures.images, QUESTIONS) if order.pictures.is_real else None
     request = RecipeRequest(
-        recipe=recipe,
+        recipe=cut.recipe,
         source=order.asked.model,
         target=order.target,
         precision=order.precision,
+        part_precisions=_pairs(cut.precisions, "--part-precision"),
         flags=order.flags,
         batch=order.asked.batch,
+        sizes={name: _sizes(text) for name, text in _pairs(cut.sizes, "--recipe-size").items()},
         examples=examples,
         licence=order.asked.licence,
         allow_restricted_licence=order.asked.allow_restricted_licence,
@@ -153,6 +169,13 @@ def _pairs(texts: list[str], option: str) -> dict[str, str]:
             raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
         pairs[name] = value
     return pairs
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    numbers = text.split(",")
+    if not all(number.isdigit() for number in numbers):
+        raise typer.BadParameter(f"{text!r} is not N or N,N", param_hint="--recipe-size")
+    return tuple(map(int, numbers))
 
 
 def _limit(text: str) -> float:
