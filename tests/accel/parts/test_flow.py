@@ -24,6 +24,9 @@ from fleetsight.accel.parts.part import Agreement, Examples, PartError
 from fleetsight.accel.session import TargetError
 from tests.accel.parts.tiny_blip import QUESTIONS, examples, images, save_tiny_blip
 from tests.accel.parts.tiny_sam import save_tiny_sam
+from tests.accel.targets.conftest import standin, with_device
+
+__all__ = ["standin", "with_device"]  # fixtures
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PARTS = ["vision_encoder", "text_encoder", "decoder_memory", "text_decoder", "answer_scorer"]
@@ -146,6 +149,15 @@ def test_a_fixed_batch_answers_the_same(home: Path, tmp_path: Path) -> None:
     assert opened.sessions["text_encoder_9"].inputs[0].shape == (3, 9)
     assert opened.sessions["answer_scorer"].inputs[0].shape == (3, 4)
     opened.close()
+
+
+@pytest.mark.usefixtures("standin", "with_device")
+def test_a_compiler_of_fixed_shapes_takes_every_part(home: Path, tmp_path: Path) -> None:
+    """torch_neuronx.trace knows one shape per graph; the stand-in refuses any other, as the real one does."""
+    found = compile_recipe(asked(home, target="neuron", batch=2), ArtifactCache(tmp_path, KEY))
+    answers = found.artifact.manifest.parity["answers"]
+    assert answers["same"] == answers["asked"] == 16
+    assert [part.name for part in found.parts] == PARTS
 
 
 def test_sam_is_compiled_by_the_same_flow(home: Path, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_people_get_the_table_and_the_assumptions() -> None:
     assert "saving 97.86 %" in told.stdout
     assert "true against p3.2xlarge (from 4.96x)" in told.stdout
     assert "3 cameras x 5 frames/s" in told.stdout
+    assert "$0.08 to $0.21/h spot" in told.stdout
     assert "prices of 2026-08-21, us-east-1" in told.stderr
 
 

@@ -1,8 +1,8 @@
 """What a compiled model is compared with: the torch module as it is, and the same module with what a careful user would do.
 
 `default` is the module in eval mode without gradients, float32, one picture at a time. `tuned` adds channels-last memory,
-bfloat16 autocast where the chip has it, and a batch; which of these help is found by trying, since bfloat16 without native
-arithmetic is slower, and channels-last does nothing for a transformer. Both run in a process that holds nothing else.
+bfloat16 autocast where the chip has it, half of the threads, and a batch; which of these help is found by trying: channels-last
+does nothing for a transformer, and threads that share a core get into each other's way. Both run in a process that holds nothing else.
 """
 
 import math
@@ -143,8 +143,12 @@ def tuned(module: Any, batch: Arrays, *, bf16: bool, try_s: float = TRY_S) -> Ea
     Returns:
         the setting of the shortest time.
     """
+    own = torch.get_num_threads()
     settings = [
-        Eager(channels_last=last, bf16=low) for last in (False, True) for low in ((False, True) if bf16 else (False,))
+        Eager(channels_last=last, bf16=low, threads=threads)
+        for threads in sorted({own, max(1, own // 2)}, reverse=True)
+        for last in (False, True)
+        for low in ((False, True) if bf16 else (False,))
     ]
     best = dict.fromkeys(settings, math.inf)
     for _ in range(TRY_ROUNDS):

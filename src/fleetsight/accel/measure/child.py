@@ -146,10 +146,6 @@ def _single_stream(subject: Subject, request: Mapping[str, Any]) -> dict[str, An
     return asdict(single_stream(subject, queries=int(request["queries"])))
 
 
-def _offline(subject: Subject, request: Mapping[str, Any]) -> dict[str, Any]:
-    return asdict(offline(subject, samples=int(request["samples"])))
-
-
 def _server(subject: Subject, request: Mapping[str, Any]) -> dict[str, Any]:
     return asdict(server(subject, bound_ms=float(request["bound_ms"]), queries=int(request["queries"])))
 
@@ -163,7 +159,6 @@ MEASUREMENTS: dict[str, Callable[[Subject, Mapping[str, Any]], dict[str, Any]]] 
     "turn": _turn,
     "single_stream": _single_stream,
     "multi_stream": _multi_stream,
-    "offline": _offline,
     "server": _server,
     "fleet": _fleet,
 }

@@ -46,7 +46,11 @@ def cost(
     against = compare(table, candidate, ratio=ratio, baselines=listed)
     verdicts = examine(against, ratio=ratio)
     result: dict[str, Any] = {
-        "prices": {"dated": table.dated.isoformat(), "region": table.region},
+        "prices": {
+            "dated": table.dated.isoformat(),
+            "region": table.region,
+            "machines": {name: asdict(table.find(name)) for name in (baseline, candidate)},
+        },
         "comparison": _comparison(*offers),
         "baselines": [asdict(row) for row in against],
         "claims": [asdict(verdict) for verdict in verdicts],
@@ -93,7 +97,7 @@ def _print_for_people(result: dict[str, Any], *, ratio: float) -> None:
     for part in (one["baseline"], one["candidate"]):
         print(
             f"{part['name']:14} ${part['usd_per_hour']:.4f}/h at {part['frames_per_s']:g} frames/s: "
-            f"${part['usd_per_million']:.3f} per million frames"
+            f"${part['usd_per_million']:.3f} per million frames{_otherwise(result['prices']['machines'][part['name']])}"
         )
     print(
         f"saving {_percent(one['saving'])} ({_percent(one['price_alone'])} from the price alone); break-even at "
@@ -123,6 +127,14 @@ def _print_for_people(result: dict[str, Any], *, ratio: float) -> None:
         print("\n".join(_fleet_lines(result["fleet"])))
     paid = f"prices of {result['prices']['dated']}, {result['prices']['region']}"
     print(f"{paid}; edit a copy and name it with --prices", file=sys.stderr)
+
+
+def _otherwise(row: dict[str, Any]) -> str:
+    """Other prices of the same machine."""
+    reserved, spot = row["reserved_3_years_usd_per_hour"], row["spot_usd_per_hour"]
+    parts = [f"${reserved:.4g}/h for three years"] if reserved else []
+    parts += [f"${spot[0]:g} to ${spot[1]:g}/h spot"] if spot else []
+    return f" (also {', '.join(parts)})" if parts else ""
 
 
 def _fleet_lines(fleet: dict[str, Any]) -> list[str]:
