@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import EncoderDecoderCache
 
-HIDDEN = -1e4
-"""Bias of a score that must not count: exp of it is zero in float32, bfloat16 and float16, and it fits all of them."""
+from fleetsight.accel.parts.vqa import HIDDEN
 
 
 class VisionEncoder(nn.Module):
@@ -152,7 +151,7 @@ class AnswerScorer(nn.Module):
         super().__init__()
         self.inner = model.text_decoder
         later = torch.ones(tokens, tokens).triu(1)
-        self.register_buffer("causal", (later * HIDDEN)[None, None], persistent=False)
+        self.register_buffer("causal", (later * float(HIDDEN))[None, None], persistent=False)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Score answers.

@@ -184,9 +184,10 @@ def drop_in(model: Any, recipe: Recipe, *, artifact: Artifact) -> Iterator[Any]:
     """
     compiled = CompiledPipeline(artifact)
     plan = PipelineFile.load(artifact.folder / COMPILED_FOLDER)
-    replaced = recipe.stand_ins(model, compiled.sessions, settings=plan.settings)
-    originals = {name: getattr(model, name) for name in replaced}
+    originals: dict[str, Any] = {}
     try:
+        replaced = recipe.stand_ins(model, compiled.sessions, settings=plan.settings)
+        originals |= {name: getattr(model, name) for name in replaced}
         for name, stand_in in replaced.items():
             setattr(model, name, stand_in)
         yield model

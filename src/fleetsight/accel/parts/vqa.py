@@ -17,7 +17,7 @@ from fleetsight.accel.parts.words import Words
 from fleetsight.vision.image import Image
 
 HIDDEN = np.float32(-1e4)
-"""Bias of what attention must not see; `blip_modules` says why this number."""
+"""Bias of a score that must not count: exp of it is zero in float32, bfloat16 and float16, and it fits all of them."""
 
 SIZES: Mapping[str, tuple[int, ...]] = {"question_tokens": (16,), "answer_tokens": (10,), "closed_tokens": (4,)}
 """Tokens of a question (several: one text encoder for each), of a free answer, and of a closed answer with its end."""
