@@ -16,7 +16,6 @@ from compile_figures import SHARED, Goal, best, digest_of_names, finish, length,
 from rendered_frames import write_frames
 
 from fleetsight.accel.bundled import bundled_model
-from fleetsight.accel.compiling import reference_of
 from fleetsight.accel.importing.importer import ImportOptions, import_onnx
 from fleetsight.accel.importing.labels import COCO
 from fleetsight.accel.measure.flow import Way
@@ -25,6 +24,7 @@ from fleetsight.accel.portable import PortableModel
 from fleetsight.accel.proving.agreement import SCORE_MIN, boxes_in_picture
 from fleetsight.accel.proving.parity import Gates
 from fleetsight.accel.proving.pictures import Pictures, read_pictures
+from fleetsight.accel.proving.proof import reference_of
 from fleetsight.accel.sources.portable_source import portable_source
 from fleetsight.video.decode import ClipReader
 from fleetsight.vision.average_precision import TruthBoxes

@@ -89,13 +89,31 @@ def target_module(name: str) -> Any:
         name: one of `TARGETS`.
 
     Returns:
-        the module: `probe`, `precisions`, `compiler`, `compile`, `load`, `open_model`.
+        the module: `probe`, `precisions`, `compiler`, `compile`, `load`, `open_model`; `probe_compiler` and `chip` where
+        compiling needs no chip.
 
     Raises:
         TargetError: there is no such target.
     """
     _check_target(name)
     return import_module(f"fleetsight.accel.targets.{name}")
+
+
+def why_not_compile(name: str) -> str | None:
+    """Whether a target can compile here; where its compiler needs no chip, that is more than whether it can work.
+
+    Args:
+        name: one of `TARGETS`.
+
+    Returns:
+        None when it can, else the reason why not.
+
+    Raises:
+        TargetError: there is no such target.
+    """
+    module = target_module(name)
+    reason: str | None = getattr(module, "probe_compiler", module.probe)()
+    return reason
 
 
 def _check_target(target: str) -> None:

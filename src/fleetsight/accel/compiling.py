@@ -3,14 +3,14 @@
     source + options ──key──> cache ──hit──> artifact
                                 └──miss──> target.compile -> session -> gates against float32 -> manifest -> artifact
 
-A hit needs neither the network nor the compiler. A compile whose gates fail leaves nothing behind but the reason.
+A hit needs neither the network nor the compiler. A compile whose gates fail leaves nothing behind but the reason. Where a
+compiler works without its chip (Neuron), the artifact may be kept unproved if the user says so; it is proved as soon as it
+is compiled again, or named with --prove, where the chip is.
 """
 
 import platform
-import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache as once
@@ -21,9 +21,10 @@ from fleetsight.accel.artifacts.artifact import Artifact
 from fleetsight.accel.artifacts.cache import ArtifactCache, artifact_key
 from fleetsight.accel.artifacts.manifest import Manifest
 from fleetsight.accel.card import card_fields
-from fleetsight.accel.choose import target_module
+from fleetsight.accel.choose import target_module, why_not_compile
 from fleetsight.accel.licence import refuse_restricted
-from fleetsight.accel.proving.parity import GateError, Gates, Parity, Reference, compare, run_all
+from fleetsight.accel.proving.parity import GateError, Gates, Parity, compare
+from fleetsight.accel.proving.proof import hold_to_gates, prove, reference_of, why_unproved
 from fleetsight.accel.session import Session, TargetError
 from fleetsight.accel.sources.source import Source
 from fleetsight.accel.targets.options import Options
@@ -87,7 +88,10 @@ def compile_model(source: Source, target: str, *, options: Options, gates: Gates
         return describe(source, target, options=options, key=key, parity=parity)
 
     found = cache.obtain(key, make)
-    return Compiled(artifact=found.artifact, hit=found.hit, seconds=time.monotonic() - start)
+    artifact = found.artifact
+    if artifact.manifest.unproved and found.hit and why_unproved(target, allowed=gates.may_be_unproved) is None:
+        artifact = prove(artifact, source, gates=gates, cache=cache)
+    return Compiled(artifact=artifact, hit=found.hit, seconds=time.monotonic() - start)
 
 
 def compile_into(
@@ -97,7 +101,7 @@ def compile_into(
     target: str,
     options: Options,
     gates: Gates,
-) -> Parity:
+) -> Parity | Mapping[str, Any]:
     """Compile into a folder and hold the result to the gates.
 
     Args:
@@ -108,29 +112,34 @@ def compile_into(
         gates: what it is held to.
 
     Returns:
-        what the gates measured; all passed.
+        what the gates measured; all passed. Or, where the gates allow it, why nothing could be measured.
 
     Raises:
         TargetError: the target cannot work here, or cannot compile the model.
         GateError: a gate failed.
     """
-    module = target_module(target)
-    reason = module.probe()
+    check_can_compile(target)
+    unproved = why_unproved(target, allowed=gates.may_be_unproved)
+    target_module(target).compile(source, with_calibration(options, source, gates=gates), folder=folder)
+    if unproved is not None:
+        return {"passed": False, "unproved": unproved, "gates": {}}
+    return hold_to_gates(folder, source, target=target, gates=gates)
+
+
+def check_can_compile(target: str) -> None:
+    """Refuse a target that cannot compile here.
+
+    Args:
+        target: its name.
+
+    Raises:
+        TargetError: it cannot; the message says why.
+    """
+    reason = why_not_compile(target)
     if reason is not None:
         raise TargetError(
             f"target {target!r} cannot compile here: {reason}", hint="fleetsight doctor shows what works here"
         )
-    module.compile(source, with_calibration(options, source, gates=gates), folder=folder)
-    with closing(module.load(folder)) as session:
-        if target == "null":
-            return _unproved(source, gates)
-        parity = compare(reference_of(source, gates), session, source=source, gates=gates)
-    if not parity.passed:
-        raise GateError(
-            f"{source.name!r} for {target} in {options.precision} fails its gates: {parity.reason}",
-            hint="another precision, more calibration pictures, or a wider limit: --gate NAME=LIMIT",
-        )
-    return parity
 
 
 def compile_int8(source: Source, target: str, *, options: Options, gates: Gates, cache: ArtifactCache) -> Compiled:
@@ -180,32 +189,6 @@ def with_calibration(options: Options, source: Source, *, gates: Gates) -> Optio
         return options
     is_real = gates.pictures.is_real if source.prepare is not None else bool(gates.inputs)
     return replace(options, calibration=tuple(gates.inputs_of(source))) if is_real else options
-
-
-def reference_of(source: Source, gates: Gates) -> Reference:
-    """The answers of the float32 model, as written where there is a torch module, else of the graph.
-
-    Args:
-        source: the model.
-        gates: hold the inputs.
-
-    Returns:
-        the answers.
-
-    Raises:
-        TargetError: ONNX Runtime cannot run the graph.
-    """
-    plain = source.unfused or source
-    inputs = gates.inputs_of(plain)
-    if plain.module is not None:
-        from fleetsight.accel.sources.eager import eager_answers
-
-        return Reference(source=plain, answers=tuple(eager_answers(plain, inputs)), name="torch eager f32")
-    module = target_module("onnxruntime")
-    with tempfile.TemporaryDirectory(prefix="fleetsight-reference-") as folder:
-        module.compile(plain, Options(batch=None if plain.graph().has_open_batch else 1), folder=Path(folder))
-        with closing(module.load(Path(folder))) as session:
-            return Reference(source=plain, answers=tuple(run_all(session, inputs)), name="onnxruntime f32")
 
 
 def with_guard(options: Options, source: Source, *, gates: Gates) -> Options:
@@ -265,7 +248,7 @@ def key_of(source: Source, target: str, *, options: Options, gates: Gates) -> st
             "card": None if source.card is None else card_fields(source.card),
             "target": target,
             "compiler": compiler,
-            "chip": chip(),
+            "chip": chip_of(target),
             "precision": options.precision,
             "batch": options.batch,
             "flags": dict(options.flags),
@@ -297,7 +280,7 @@ def describe(
         name=source.name,
         target=target,
         compiler=target_module(target).compiler(),
-        chip=chip(),
+        chip=chip_of(target),
         precision=options.precision,
         batch=options.batch,
         flags=dict(options.flags),
@@ -331,6 +314,19 @@ def check_licence(source: Source) -> None:
     refuse_restricted({"licence": source.licence, "lineage": source.lineage}, model=source.name)
 
 
+def chip_of(target: str) -> str:
+    """The chip that decides what a target's compiler makes.
+
+    Args:
+        target: its name.
+
+    Returns:
+        the processor here; for a target whose chip may be elsewhere, the name that it gives.
+    """
+    name: str = getattr(target_module(target), "chip", chip)()
+    return name
+
+
 def chip(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """Name of the processor, as the kernel has it.
 
@@ -346,15 +342,3 @@ def chip(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
         lines = []
     model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
     return f"{platform.machine()} {model}"
-
-
-def _unproved(source: Source, gates: Gates) -> Parity:
-    """The chip that computes nothing proves nothing, and says so."""
-    return Parity(
-        results=(),
-        tensors={},
-        inputs=0,
-        origin=gates.origin_of(source),
-        reference="none",
-        vacuous="the null target computes nothing",
-    )

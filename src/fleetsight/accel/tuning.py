@@ -17,7 +17,15 @@ from fleetsight.accel.artifacts.artifact import COMPILED_FOLDER
 from fleetsight.accel.artifacts.cache import ArtifactCache, ForbiddenError
 from fleetsight.accel.artifacts.manifest import Manifest
 from fleetsight.accel.choose import target_module
-from fleetsight.accel.compiling import GUARDED, Compiled, compile_model, key_of, with_calibration, with_guard
+from fleetsight.accel.compiling import (
+    GUARDED,
+    Compiled,
+    check_can_compile,
+    compile_model,
+    key_of,
+    with_calibration,
+    with_guard,
+)
 from fleetsight.accel.proving.parity import GateError, Gates
 from fleetsight.accel.session import Arrays, Session, TargetError
 from fleetsight.accel.sources.fused import can_fuse, fused
@@ -116,6 +124,7 @@ def tune(source: Source, target: str, *, options: Options, gates: Gates, cache: 
     key = key_of(source, target, options=replace(options, precision="auto"), gates=gates)
 
     def make(folder: Path) -> Manifest:
+        check_can_measure(target)
         tried = measure(list(_try_all(source, target, options=options, gates=gates, cache=cache)), gates)
         done = [entry for entry in tried if entry.compiled is not None]
         if not done:
@@ -133,6 +142,24 @@ def tune(source: Source, target: str, *, options: Options, gates: Gates, cache: 
 
 
 _HINT = "look at the figures, then widen a limit with --gate NAME=LIMIT or give more pictures with --data"
+
+
+def check_can_measure(target: str) -> None:
+    """Refuse to choose a precision where the chip is not.
+
+    Args:
+        target: its name.
+
+    Raises:
+        TargetError: the target cannot work here.
+    """
+    check_can_compile(target)
+    reason = target_module(target).probe()
+    if reason is not None:
+        raise TargetError(
+            f"the fastest precision for {target!r} cannot be measured here: {reason}",
+            hint="name one: --precision bf16 --unproved",
+        )
 
 
 def _try_all(source: Source, target: str, *, options: Options, gates: Gates, cache: ArtifactCache) -> Iterator[Tried]:

@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def test_a_damaged_entry_is_put_aside_and_made_again(
     (aside,) = (tmp_path / "cache" / "quarantine").iterdir()
     assert (aside / "compiled" / "weights.bin").read_bytes() == b"rot"
     assert cache.obtain(KEY, make).hit
+
+
+def test_an_entry_can_be_replaced_and_described_anew(cache: ArtifactCache) -> None:
+    first = cache.obtain(KEY, Maker()).artifact
+    again = cache.replace(first, Maker())
+    assert cache.get(KEY) == again
+    told = cache.reseal(again, replace(again.manifest, parity={"passed": True, "said": "anew"}))
+    assert cache.get(KEY) == told
+    assert (told.manifest.parity["said"], told.manifest.files, cache.made) == ("anew", again.manifest.files, 1)
+    assert [path.name for path in told.folder.parent.iterdir() if path.is_dir()] == [KEY]
 
 
 def test_an_entry_signed_by_somebody_else_is_no_hit(cache: ArtifactCache, tmp_path: Path) -> None:

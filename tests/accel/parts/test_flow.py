@@ -160,6 +160,28 @@ def test_a_compiler_of_fixed_shapes_takes_every_part(home: Path, tmp_path: Path)
     assert [part.name for part in found.parts] == PARTS
 
 
+@pytest.mark.usefixtures("standin")
+def test_without_the_chip_the_parts_stay_unproved_until_they_are_compiled_at_it(home: Path, tmp_path: Path) -> None:
+    from fleetsight.accel.targets import neuron
+
+    cache = ArtifactCache(tmp_path, KEY)
+    request = RecipeRequest("sam", home / "sam", target="neuron", batch=1, examples=Examples(images=images(1)))
+    with pytest.raises(TargetError, match="no Neuron device here") as caught:
+        compile_recipe(request, cache)
+    assert "--unproved" in caught.value.hint
+    first = compile_recipe(replace(request, may_be_unproved=True), cache)
+    assert "no Neuron device here" in first.artifact.manifest.unproved
+    assert all(part.artifact.manifest.unproved for part in first.parts)
+    made = cache.made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neuron, "probe", lambda: None)
+        second = compile_recipe(request, cache)
+    assert (second.hit, cache.made) == (True, made)
+    assert second.artifact.manifest.unproved == ""
+    assert second.artifact.manifest.parity["answers"]["passed"]
+    assert not any(part.artifact.manifest.unproved for part in second.parts)
+
+
 def test_sam_is_compiled_by_the_same_flow(home: Path, tmp_path: Path) -> None:
     request = RecipeRequest("sam", home / "sam", target="onnxruntime", examples=Examples(images=images(2)))
     found = compile_recipe(request, ArtifactCache(tmp_path, KEY))

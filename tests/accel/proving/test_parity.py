@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fleetsight.accel.compiling import reference_of
 from fleetsight.accel.proving.agreement import boxes_in_picture
 from fleetsight.accel.proving.parity import GateError, Gates, Parity, Reference, compare, run_all
+from fleetsight.accel.proving.proof import reference_of
 from fleetsight.accel.session import Arrays
 from fleetsight.accel.sources.source import Source
 from fleetsight.vision.average_precision import TruthBoxes

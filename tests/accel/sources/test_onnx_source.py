@@ -7,10 +7,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from fleetsight.accel.compiling import check_licence, reference_of
+from fleetsight.accel.compiling import check_licence
 from fleetsight.accel.licence import LicenceError
 from fleetsight.accel.portable import ModelError
 from fleetsight.accel.proving.parity import Gates
+from fleetsight.accel.proving.proof import reference_of
 from fleetsight.accel.sources.onnx_source import onnx_source
 from fleetsight.accel.sources.source import SourceError
 from fleetsight.accel.wire import OnnxError

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fleetsight.accel.compiling import reference_of
 from fleetsight.accel.proving.parity import Gates, compare
+from fleetsight.accel.proving.proof import reference_of
 from fleetsight.accel.sources.eager import eager_answers
 from fleetsight.accel.sources.source import SourceError
 from fleetsight.accel.sources.torch_module import is_import_path, torch_module_source

@@ -226,3 +226,4 @@ def test_a_missing_package_is_a_reason(tmp_path: Path) -> None:
 
 def test_without_a_chip_the_reason_says_what_still_works(standin: ModuleType) -> None:
     assert neuron.probe() == "no Neuron device here (/dev/neuron*): it can compile, not run"
+    assert neuron.probe_compiler() is None

@@ -13,7 +13,10 @@ from fleetsight.accel.portable import PortableModel
 from fleetsight.cli.main import app
 from tests.accel.parts.tiny_blip import save_tiny_blip
 from tests.accel.proved import drawn
+from tests.accel.targets.conftest import standin
 from tests.accel.tiny_models import TinyHead, detector_card, save_detector
+
+__all__ = ["standin"]  # fixtures
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +76,27 @@ def test_the_manifest_of_an_artifact_is_shown(model: Path, tmp_path: Path) -> No
     assert json.loads(shown.stdout)["target"] == "null"
     (tmp_path / "out" / "compiled" / "session.json").write_text("{}")
     assert "was changed" in CliRunner().invoke(app, ["model", "show", str(tmp_path / "out")]).stderr
+
+
+@pytest.mark.usefixtures("standin")
+def test_what_cannot_be_proved_here_is_kept_on_demand_and_proved_at_the_chip(
+    model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = (model, "--target", "neuron", "--precision", "f32", "--data", data)
+    refused = run(*asked)
+    assert refused.exit_code == 2
+    assert "--unproved" in refused.stderr
+    kept = run(*asked, "--unproved", "--out", tmp_path / "out")
+    assert kept.exit_code == 0, kept.output
+    assert "warning: unproved" in kept.stderr
+    monkeypatch.setattr("fleetsight.accel.targets.neuron.probe", lambda: None)
+    proved = run(*asked, "--prove", tmp_path / "out")
+    assert proved.exit_code == 0, proved.output
+    assert "unproved" not in proved.output
+    assert "gate boxes    pass" in proved.stdout
+    shown = CliRunner().invoke(app, ["model", "show", str(tmp_path / "out"), "--json"])
+    assert json.loads(shown.stdout)["parity"]["passed"] is True
+    assert run(*asked, "--prove", tmp_path / "out", "--recipe", "sam").exit_code == 2
 
 
 def test_auto_prints_every_candidate(model: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,12 @@ yet; whoever calls it renames).
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +31,8 @@ from fleetsight.accel.card import Card
 from fleetsight.accel.licence import refuse_restricted
 from fleetsight.accel.portable import ModelError, read_plain
 from fleetsight.accel.session import Session
+
+log = logging.getLogger(__name__)
 
 MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "manifest.sig"
@@ -57,7 +61,7 @@ class Artifact:
 
     @classmethod
     def open(cls, folder: Path | str, *, trusted: Collection[str]) -> "Artifact":
-        """Check an artifact; nothing of it is loaded.
+        """Check an artifact; nothing of it is loaded. One that is unproved is opened with a warning.
 
         Args:
             folder: the artifact's folder.
@@ -93,6 +97,8 @@ class Artifact:
                 f"{root / COMPILED_FOLDER / odd[0]} {state}: the artifact is not what was signed",
                 hint="fetch the artifact again, or compile the model again",
             )
+        if manifest.unproved:
+            log.warning("artifact unproved folder=%s reason=%s", root, manifest.unproved)
         return cls(folder=root, manifest=manifest)
 
     @property
@@ -163,16 +169,52 @@ class Artifact:
         if folder.exists() and not is_artifact(folder) and (not folder.is_dir() or any(folder.iterdir())):
             raise ArtifactError(f"{folder} exists and is no artifact", hint="remove it or choose another folder")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
+        with _draft_of(folder) as draft:
             shutil.copytree(self.folder, draft, dirs_exist_ok=True)
-            draft.chmod(0o755)
             sync_tree(draft)
-            shutil.rmtree(folder, ignore_errors=True)
-            draft.replace(folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
         return Artifact(folder=folder, manifest=self.manifest)
+
+    def reseal(self, manifest: Manifest, *, key: Ed25519PrivateKey) -> "Artifact":
+        """Replace what it says about itself; its files stay as they are.
+
+        Args:
+            manifest: the new one.
+            key: signs it.
+
+        Returns:
+            the artifact in the same folder.
+        """
+        with _draft_of(self.folder) as draft:
+            shutil.copytree(self.folder / COMPILED_FOLDER, draft / COMPILED_FOLDER)
+            full = seal(draft, manifest, key=key)
+        return Artifact(folder=self.folder, manifest=full)
+
+
+@contextmanager
+def _draft_of(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of `folder` when the block ends well."""
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield draft
+        draft.chmod(0o755)
+        put_in_place(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def put_in_place(draft: Path, folder: Path) -> None:
+    """Give a finished folder its name; who looks meanwhile sees the old one whole, none, or the new one whole.
+
+    Args:
+        draft: everything is on the disk.
+        folder: its name, in the same folder as the draft; what has it now is thrown away.
+    """
+    old = folder.with_name(f".old-{folder.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.replace(old)
+    draft.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def is_artifact(folder: Path | str) -> bool:

@@ -23,7 +23,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fleetsight.accel.artifacts.artifact import COMPILED_FOLDER, Artifact, seal
+from fleetsight.accel.artifacts.artifact import COMPILED_FOLDER, Artifact, put_in_place, seal
 from fleetsight.accel.artifacts.manifest import ArtifactError, Manifest, public_key_b64
 from fleetsight.errors import Error
 from fleetsight.store.canonical import digest_of
@@ -136,7 +136,42 @@ class ArtifactCache:
                     f"artifact {key[:12]} is not in {self._folder} and compiling is forbidden here",
                     hint="compile it first: fleetsight compile MODEL",
                 )
-            return Found(artifact=self._make(key, make), hit=False)
+            made = self._make(key, make)
+            self.made += 1
+            return Found(artifact=made, hit=False)
+
+    def replace(self, artifact: Artifact, make: Callable[[Path], Manifest]) -> Artifact:
+        """Put another artifact in the place of one; nothing is compiled.
+
+        Args:
+            artifact: one of this cache.
+            make: writes the files into an empty folder and says what they are, under the same key.
+
+        Returns:
+            the new one.
+
+        Raises:
+            ArtifactError: another process keeps the lock for too long.
+        """
+        key = artifact.manifest.key
+        with self._locked(key):
+            return self._make(key, make)
+
+    def reseal(self, artifact: Artifact, manifest: Manifest) -> Artifact:
+        """Replace what an artifact says about itself, be it of this cache or not, and sign it with this cache's key.
+
+        Args:
+            artifact: its files stay as they are.
+            manifest: the new one.
+
+        Returns:
+            the artifact in the same folder.
+
+        Raises:
+            ArtifactError: another process keeps the lock for too long.
+        """
+        with self._locked(artifact.manifest.key):
+            return artifact.reseal(manifest, key=self._key)
 
     def _make(self, key: str, make: Callable[[Path], Manifest]) -> Artifact:
         draft, final = self._folder / f".making-{key}", self._folder / key
@@ -144,11 +179,10 @@ class ArtifactCache:
         (draft / COMPILED_FOLDER).mkdir(parents=True)
         try:
             seal(draft, make(draft / COMPILED_FOLDER), key=self._key)
-            draft.replace(final)
+            put_in_place(draft, final)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         _sync(self._folder)
-        self.made += 1
         return self._open(final, key)
 
     def _open(self, folder: Path, key: str) -> Artifact:

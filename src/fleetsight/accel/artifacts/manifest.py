@@ -41,7 +41,7 @@ class Manifest:
         batch: size of a batch; None where it is open.
         flags: the target's own.
         source: "name", "weights_sha256", "graph_sha256", "licence", "lineage", "is_trained".
-        parity: what the gates measured (`Parity.as_json`).
+        parity: what the gates measured (`Parity.as_json`); with "unproved" the reason why they measured nothing.
         preprocess: "host": the network eats normalised floats; "fused": it eats (1, h, w, 3) uint8 in the card's colours.
         card: fields of the card, for detectors and embedders of ours; None otherwise.
         candidates: what `--precision auto` tried, one object each; empty without it.
@@ -65,6 +65,11 @@ class Manifest:
     key: str
     made_at: str
     files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def unproved(self) -> str:
+        """Why nothing was compared with float32; empty when it was."""
+        return str(self.parity.get("unproved", ""))
 
     def as_json(self) -> dict[str, Any]:
         """The manifest as plain JSON.

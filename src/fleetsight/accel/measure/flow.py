@@ -21,7 +21,7 @@ import numpy as np
 from fleetsight.accel.artifacts.artifact import COMPILED_FOLDER
 from fleetsight.accel.artifacts.cache import ArtifactCache
 from fleetsight.accel.choose import target_module
-from fleetsight.accel.compiling import compile_int8, compile_model, reference_of, with_calibration
+from fleetsight.accel.compiling import compile_int8, compile_model, with_calibration
 from fleetsight.accel.measure.child import write_batches
 from fleetsight.accel.measure.hardware import this_machine
 from fleetsight.accel.measure.latency import MeasureError
@@ -37,6 +37,7 @@ from fleetsight.accel.measure.report import (
 from fleetsight.accel.measure.rounds import Child, ChildError, Turns, open_all, take_turns
 from fleetsight.accel.measure.scenarios import Beat
 from fleetsight.accel.proving.parity import GateError, Gates, compare
+from fleetsight.accel.proving.proof import reference_of
 from fleetsight.accel.session import Arrays
 from fleetsight.accel.sources.reading import Asked, read_source
 from fleetsight.accel.sources.source import Source

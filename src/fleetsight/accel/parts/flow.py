@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,14 +22,16 @@ from fleetsight.accel.artifacts.artifact import COMPILED_FOLDER, Artifact
 from fleetsight.accel.artifacts.cache import ArtifactCache, artifact_key
 from fleetsight.accel.artifacts.manifest import Manifest
 from fleetsight.accel.choose import target_module
-from fleetsight.accel.compiling import chip
+from fleetsight.accel.compiling import check_can_compile, chip_of
 from fleetsight.accel.licence import refuse_restricted
 from fleetsight.accel.parts.bundle import CompiledPipeline, PipelineFile
-from fleetsight.accel.parts.part import Examples, PartError, Recipe, Settings
+from fleetsight.accel.parts.part import Agreement, Examples, PartError, Recipe, Settings
 from fleetsight.accel.parts.recipes import find_recipe, make_pipeline, read_sizes
 from fleetsight.accel.parts.weights import is_trained, stated_licence, weights_folder, weights_sha256
 from fleetsight.accel.proving.pictures import made_up_pictures
+from fleetsight.accel.proving.proof import why_unproved
 from fleetsight.accel.session import TargetError
+from fleetsight.accel.tuning import check_can_measure
 
 if TYPE_CHECKING:
     from fleetsight.accel.parts.proof import PartProof
@@ -66,6 +68,7 @@ class RecipeRequest:
         examples: what parts are calibrated and proved on; None: made-up pictures and stock questions.
         licence: of the weights; empty: what the folder says.
         allow_restricted_licence: accept AGPL, GPL, non-commercial and field-of-use lineage.
+        may_be_unproved: where the target can compile but not run, keep what nobody could compare; it is proved later.
     """
 
     recipe: str
@@ -79,6 +82,7 @@ class RecipeRequest:
     examples: Examples | None = field(default=None, repr=False)
     licence: str = ""
     allow_restricted_licence: bool = False
+    may_be_unproved: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,10 @@ def compile_recipe(request: RecipeRequest, cache: ArtifactCache) -> CompiledReci
     began = time.monotonic()
     work = _Work(request, cache)
     found = cache.obtain(work.key("", "pipeline"), work.make_pipeline)
-    return CompiledRecipe(found.artifact, found.hit, time.monotonic() - began, tuple(work.done))
+    artifact = found.artifact
+    if artifact.manifest.unproved and found.hit and work.unproved is None:
+        artifact = cache.replace(artifact, work.make_pipeline)
+    return CompiledRecipe(artifact, found.hit, time.monotonic() - began, tuple(work.done))
 
 
 def compile_parts(request: RecipeRequest, cache: ArtifactCache) -> tuple[tuple[CompiledPart, ...], Settings]:
@@ -215,10 +222,9 @@ class _Work:
         }
         if not request.allow_restricted_licence:
             refuse_restricted({"licence": self.licence, "lineage": self.lineage}, model=self.folder.name)
+        check_can_compile(request.target)
         self.target: Any = target_module(request.target)
-        reason = self.target.probe()
-        if reason is not None:
-            raise TargetError(f"target {request.target} cannot work here: {reason}", hint="fleetsight doctor")
+        self.unproved = why_unproved(request.target, allowed=request.may_be_unproved)
         given = request.examples or _made_up()
         self.examples = replace(given, images=given.images[:ASKED])
 
@@ -272,7 +278,7 @@ class _Work:
                 "sizes": {name: list(numbers) for name, numbers in self.sizes.items()},
                 "target": request.target,
                 "compiler": self.target.compiler(),
-                "chip": chip(),
+                "chip": chip_of(request.target),
                 "precision": precision,
                 "wishes": "" if part else [request.precision, dict(sorted(request.part_precisions.items()))],
                 "flags": dict(sorted(request.flags.items())),
@@ -293,6 +299,19 @@ class _Work:
     def make_pipeline(self, folder: Path) -> Manifest:
         """Compile what is missing, ask the whole, and put the parts together."""
         self.compile_parts()
+        parity: dict[str, Any] = {"parts": {part.name: dict(part.artifact.manifest.parity) for part in self.done}}
+        if self.unproved is not None:
+            parity["unproved"] = self.unproved
+        else:
+            parity["answers"] = self._agreement().to_json()
+        for part in self.done:
+            _link_tree(part.artifact.folder / COMPILED_FOLDER, folder / part.name)
+        PipelineFile(self.request.recipe, tuple(part.name for part in self.done), self.settings).save(folder)
+        kinds = sorted({part.precision for part in self.done})
+        return self._manifest("", "+".join(kinds), parity=parity)
+
+    def _agreement(self) -> Agreement:
+        """Ask the compiled parts together what the original is asked."""
         with ExitStack() as stack:
             sessions: dict[str, Any] = {}
             for compiled in self.done:
@@ -307,15 +326,7 @@ class _Work:
                 f"the compiled {self.request.recipe} does not answer as the original: {'; '.join(agreement.reasons)}",
                 hint=f"more precision where parity is worst: --part-precision {self._worst()}=f32",
             )
-        for part in self.done:
-            _link_tree(part.artifact.folder / COMPILED_FOLDER, folder / part.name)
-        PipelineFile(self.request.recipe, tuple(part.name for part in self.done), self.settings).save(folder)
-        kinds = sorted({part.precision for part in self.done})
-        parity = {
-            "parts": {part.name: dict(part.artifact.manifest.parity) for part in self.done},
-            "answers": agreement.to_json(),
-        }
-        return self._manifest("", "+".join(kinds), parity=parity)
+        return agreement
 
     def _worst(self) -> str:
         """The compiled part that is farthest from the original."""
@@ -333,6 +344,7 @@ class _Work:
         wanted = self.request.part_precisions.get(proof.part.name, self.request.precision)
         if wanted != "auto":
             return self._compiled(proof, wanted)
+        check_can_measure(self.request.target)
         passed: list[tuple[float, CompiledPart]] = []
         refused: list[str] = []
         for precision in self.target.precisions():
@@ -368,15 +380,21 @@ class _Work:
             )
             source = self._source(proof)
             self.target.compile(source, options, folder=folder)
-            session = self.target.load(folder)
-            try:
-                parity = proof.check(session, precision)
-            finally:
-                session.close()
+            parity = self._parity(proof, folder, precision=precision)
             return self._manifest(name, precision, parity=parity, graph_sha256=source.graph().sha256)
 
         found = self.cache.obtain(self.key(name, precision), make)
-        return CompiledPart(name, precision, found.hit, time.monotonic() - began, found.artifact)
+        artifact = found.artifact
+        if artifact.manifest.unproved and self.unproved is None:
+            parity = self._parity(proof, artifact.folder / COMPILED_FOLDER, precision=precision)
+            artifact = self.cache.reseal(artifact, replace(artifact.manifest, parity=parity))
+        return CompiledPart(name, precision, found.hit, time.monotonic() - began, artifact)
+
+    def _parity(self, proof: "PartProof", folder: Path, *, precision: str) -> Mapping[str, Any]:
+        if self.unproved is not None:
+            return {"passed": False, "unproved": self.unproved}
+        with closing(self.target.load(folder)) as session:
+            return proof.check(session, precision)
 
     def _source(self, proof: "PartProof") -> "Source":
         from fleetsight.accel.sources.source import Source
@@ -399,7 +417,7 @@ class _Work:
             name=f"{request.recipe}.{part}" if part else request.recipe,
             target=request.target,
             compiler=str(self.target.compiler()),
-            chip=chip(),
+            chip=chip_of(request.target),
             precision=precision,
             batch=request.batch,
             flags=request.flags,

@@ -62,11 +62,13 @@ class Gates:
         limits: by gate; gates that are not named have the limit of their kind.
         pictures: real inputs; models that take no pictures use `inputs` or their example.
         inputs: real inputs for models that take no pictures, batch 1 each.
+        may_be_unproved: where a target can compile but not run, keep what nobody could compare; it is proved later.
     """
 
     limits: Mapping[str, float] = field(default_factory=dict)
     pictures: Pictures = field(default_factory=made_up_pictures)
     inputs: tuple[Arrays, ...] = ()
+    may_be_unproved: bool = False
 
     def __post_init__(self) -> None:
         for name, limit in self.limits.items():

@@ -60,13 +60,34 @@ def probe() -> str | None:
     """Whether this target can work here.
 
     Returns:
-        None when it can, else the reason why not; a compile without a chip may still be possible.
+        None when it can, else the reason why not; a compile without a chip may still be possible (`probe_compiler`).
+    """
+    absent = probe_compiler()
+    if absent is not None:
+        return absent
+    return None if device_files() else "no Neuron device here (/dev/neuron*): it can compile, not run"
+
+
+def probe_compiler() -> str | None:
+    """Whether this target can compile here, with a chip or without.
+
+    Returns:
+        None when it can, else the reason why not.
     """
     try:
         _neuronx()
     except TargetError as error:
         return str(error)
-    return None if device_files() else "no Neuron device here (/dev/neuron*): it can compile, not run"
+    return None
+
+
+def chip() -> str:
+    """What a compiled file depends on: not on the processor of the machine that compiled it.
+
+    Returns:
+        always the same; which generation is told by the flag `instance`.
+    """
+    return "AWS Neuron"
 
 
 def precisions() -> tuple[str, ...]:
