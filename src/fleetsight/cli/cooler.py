@@ -123,21 +123,23 @@ def _suite(name: str, seed: int, sessions: int, scenario: str, size: str) -> Any
 
 
 def _engine(model: str, catalog: Path | None, skus: tuple[str, ...]) -> "Engine":
-    from fleetsight.accel.artifacts.artifact import is_artifact
-    from fleetsight.accel.detector import Detector
-    from fleetsight.accel.modelstore import find_model
+    from fleetsight.accel.artifacts.opening import open_detector
     from fleetsight.apps.cooler.flow import Engine
     from fleetsight.apps.cooler.models import load_detector, load_embedder
     from fleetsight.catalog.sku import Catalog, CatalogError
-    from fleetsight.cli.measuring.artifacts import open_artifact
+    from fleetsight.cli.measuring.artifacts import trusted_keys
     from fleetsight.settings import load
 
     settings = load()
     threads = settings.threads or None
-    if model and is_artifact(model):
-        detector = Detector.of_artifact(open_artifact(model, settings), threads=threads)
-    elif model:
-        detector = Detector.open(find_model(model, settings.models_dir), settings.target, threads=threads)
+    if model:
+        detector = open_detector(
+            model,
+            models_dir=settings.models_dir,
+            trusted=trusted_keys(settings),
+            target=settings.target,
+            threads=threads,
+        )
     else:
         detector = load_detector(settings.target, threads)
     if skus:

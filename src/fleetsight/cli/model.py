@@ -12,6 +12,7 @@ import typer
 from fleetsight import settings
 
 if TYPE_CHECKING:
+    from fleetsight.accel.artifacts.artifact import StoredArtifact
     from fleetsight.accel.portable import PortableModel
     from fleetsight.vision.heads import Decoder
 
@@ -57,9 +58,11 @@ def import_model(
 
 @model_app.command("list")
 def list_models(as_json: JsonFlag = False) -> None:
-    """List the models that ship and those that were imported."""
+    """List the models that ship, those that were imported, and what was compiled here."""
     from fleetsight.accel.modelstore import list_models as stored_models
+    from fleetsight.cli.measuring.artifacts import artifacts_here
 
+    loaded = settings.load()
     rows = [
         {
             "name": stored.name,
@@ -70,10 +73,11 @@ def list_models(as_json: JsonFlag = False) -> None:
             "problem": stored.problem,
             "folder": str(stored.folder),
         }
-        for stored in stored_models(settings.load().models_dir)
+        for stored in stored_models(loaded.models_dir)
     ]
+    compiled = [_row_of(stored) for stored in artifacts_here(loaded)]
     if as_json:
-        print(json.dumps({"models": rows}))
+        print(json.dumps({"models": rows, "artifacts": compiled}))
         return
     if not rows:
         print("no models yet; bring one in with: fleetsight model import FILE.onnx ...", file=sys.stderr)
@@ -81,6 +85,10 @@ def list_models(as_json: JsonFlag = False) -> None:
         size = "x".join(map(str, cast("list[int]", row["input_size_wh"])))
         line = f"{row['name']:24} {row['origin']:9} {row['task']:7} {size:9} {row['licence']}"
         print(line.rstrip() + (f"  damaged: {row['problem']}" if row["problem"] else ""))
+    for row in compiled:
+        told = f"{row['name']:24} {'compiled':9} {row['target']} {row['precision']} {row['batch'] or 'dynamic'}"
+        state = f"damaged: {row['problem']}" if row["problem"] else "unproved" if row["unproved"] else "proved"
+        print(f"{told}  {state}  {row['folder']}")
 
 
 @model_app.command()
@@ -119,6 +127,21 @@ def verify(folder: ModelName, as_json: JsonFlag = False) -> None:
             print(f"{check.target:12} {check.precision:5} {state:4} {told}".rstrip())
     if not is_sound:
         raise typer.Exit(1)
+
+
+def _row_of(stored: "StoredArtifact") -> dict[str, Any]:
+    manifest = stored.manifest
+    return {
+        "name": manifest.name if manifest else "",
+        "target": manifest.target if manifest else "",
+        "precision": manifest.precision if manifest else "",
+        "batch": manifest.batch if manifest else None,
+        "licence": str(manifest.source.get("licence", "")) if manifest else "",
+        "made_at": manifest.made_at if manifest else "",
+        "unproved": manifest.unproved if manifest else "",
+        "problem": stored.problem,
+        "folder": str(stored.folder),
+    }
 
 
 def known_decoder(text: str) -> "Decoder":

@@ -19,7 +19,9 @@ replay_app = typer.Typer()
 @replay_app.command()
 def replay(
     session: Annotated[str, typer.Argument(help="Id of the session.")],
-    model: Annotated[str, typer.Option(help="Another detector: name of an imported model, or a model folder.")] = "",
+    model: Annotated[
+        str, typer.Option(help="Another detector: name of an imported model, or the folder of a model or artifact.")
+    ] = "",
     planogram: Annotated[Path | None, typer.Option(help="Another planogram (JSON).")] = None,
     charge_min: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Charge on our own from this confidence on.")
@@ -27,20 +29,25 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Settle a session again with another model, planogram or threshold, and show the difference; nothing is charged."""
+    from fleetsight.accel.artifacts.artifact import is_artifact
     from fleetsight.accel.modelstore import find_model
     from fleetsight.apps.cooler.session.analysis import Analyst
     from fleetsight.apps.cooler.session.replay import Overrides, Replayer
+    from fleetsight.cli.measuring.artifacts import open_artifact, trusted_keys
     from fleetsight.fleet.assortment import FleetAssortments
     from fleetsight.fleet.installation import Installation
     from fleetsight.settings import load
 
     settings = load()
-    folder = str(find_model(model, settings.models_dir).folder) if model else ""
+    if model and is_artifact(model):
+        folder = str(open_artifact(model, settings).folder)
+    else:
+        folder = str(find_model(model, settings.models_dir).folder) if model else ""
     installation = Installation.open(addresses_of(settings), choices_of(settings))
     with TemporaryDirectory(prefix="replay-") as unpacked, Analyst(threads=settings.threads or None) as analyst:
         assortments = FleetAssortments(installation.blobs, Path(unpacked))
         replayer = Replayer(installation.sessions, installation.blobs, analyst, assortments)
-        found = replayer.replay(session, Overrides(folder, planogram, charge_min))
+        found = replayer.replay(session, Overrides(folder, planogram, charge_min, tuple(trusted_keys(settings))))
     installation.close()
     if as_json:
         print(json.dumps(_as_json(found)))

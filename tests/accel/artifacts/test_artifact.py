@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fleetsight.accel.artifacts.artifact import Artifact
+from fleetsight.accel.artifacts.artifact import Artifact, list_artifacts
 from fleetsight.accel.artifacts.cache import ArtifactCache
 from fleetsight.accel.artifacts.manifest import ArtifactError
-from fleetsight.accel.licence import LicenceError
 from tests.accel.artifacts.made_up import KEY, Maker, manifest
 
 
@@ -87,10 +86,17 @@ def test_a_copy_never_replaces_what_is_no_artifact(artifact: Artifact, tmp_path:
     assert (tmp_path / "precious" / "thesis.txt").is_file()
 
 
-def test_a_restricted_lineage_is_refused() -> None:
-    stamped = manifest(source={"licence": "Apache-2.0", "lineage": {"licence_of_weights": "AGPL-3.0"}})
-    with pytest.raises(LicenceError, match="AGPL"):
-        Artifact(folder=Path("unused"), manifest=stamped).check_licence()
+def test_artifacts_are_listed_with_what_cannot_be_trusted_last(
+    artifact: Artifact, cache: ArtifactCache, tmp_path: Path
+) -> None:
+    other = artifact.copy_to(artifact.folder.with_name("other"))
+    (other.folder / "manifest.json").write_text((other.folder / "manifest.json").read_text().replace("tiny", "huge"))
+    (artifact.folder.parent / "no-artifact").mkdir()
+    first, last = list_artifacts(artifact.folder.parent, trusted=cache.trusted)
+    assert (first.folder, first.manifest, first.problem) == (artifact.folder, artifact.manifest, "")
+    assert (last.folder, last.manifest) == (other.folder, None)
+    assert "was changed" in last.problem
+    assert list_artifacts(tmp_path / "nowhere", trusted=()) == ()
 
 
 def test_larger_batches_cannot_serve_single_images() -> None:

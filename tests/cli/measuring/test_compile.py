@@ -170,6 +170,12 @@ def test_a_clip_is_settled_with_an_artifact_and_not_with_one_that_was_changed(
     assert isinstance(engine.detector, Detector)
     assert engine.detector.detect(np.zeros((360, 640, 3), np.uint8)) is not None
     engine.detector.close()
+    (row,) = json.loads(CliRunner().invoke(app, ["model", "list", "--json"]).stdout)["artifacts"]
+    assert (row["name"], row["target"], row["unproved"], row["problem"]) == ("cooler-detector", "onnxruntime", "", "")
+    assert (
+        "cooler-detector          compiled  onnxruntime f32 1  proved"
+        in CliRunner().invoke(app, ["model", "list"]).stdout
+    )
     shutil.rmtree(home)  # another machine, with another key
     settled = CliRunner().invoke(
         app, ["cooler", "settle", str(data / "0.png"), "--model", str(tmp_path / "compiled"), "--skus", "product"]

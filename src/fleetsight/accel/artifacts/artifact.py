@@ -28,7 +28,6 @@ from fleetsight.accel.artifacts.manifest import (
     sign_manifest,
 )
 from fleetsight.accel.card import Card
-from fleetsight.accel.licence import refuse_restricted
 from fleetsight.accel.portable import ModelError, read_plain
 from fleetsight.accel.session import Session
 
@@ -78,13 +77,7 @@ class Artifact:
             raise ArtifactError(
                 f"{root} is no artifact: it has no {MANIFEST_FILE}", hint="make one with: fleetsight compile MODEL"
             )
-        try:
-            text = read_plain(root / MANIFEST_FILE, MANIFEST_BYTES_MAX)
-            signature = read_plain(root / SIGNATURE_FILE, MANIFEST_BYTES_MAX)
-        except ModelError as error:
-            raise ArtifactError(error.message, hint="compile the model again") from error
-        check_signature(text, signature, trusted=trusted)
-        manifest = parse_manifest(text)
+        manifest = read_manifest(root, trusted=trusted)
         found = digests(root / COMPILED_FOLDER)
         odd = sorted(
             path for path in found.keys() | manifest.files.keys() if found.get(path) != manifest.files.get(path)
@@ -114,16 +107,6 @@ class Artifact:
             ArtifactError: it carries no card.
         """
         return self.manifest.read_card()
-
-    def check_licence(self) -> None:
-        """Refuse a restricted lineage.
-
-        Raises:
-            LicenceError: some licence is restricted.
-        """
-        source = self.manifest.source
-        named = {"licence": source.get("licence"), "lineage": source.get("lineage")}
-        refuse_restricted(named, model=self.name)
 
     def check_batch_of_one(self) -> None:
         """Refuse an artifact that takes larger batches only.
@@ -215,6 +198,64 @@ def put_in_place(draft: Path, folder: Path) -> None:
         folder.replace(old)
     draft.replace(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class StoredArtifact:
+    """An artifact that lies in a folder of artifacts; its files were not looked at.
+
+    Attributes:
+        folder: where it lies.
+        manifest: what it says about itself; None when that cannot be trusted.
+        problem: why it cannot; empty when it can.
+    """
+
+    folder: Path
+    manifest: Manifest | None
+    problem: str = ""
+
+
+def list_artifacts(folder: Path, *, trusted: Collection[str]) -> tuple[StoredArtifact, ...]:
+    """The artifacts in a folder; signatures are checked, digests of files are not: gigabytes would be read.
+
+    Args:
+        folder: holds a folder for each; may be missing.
+        trusted: public keys whose signatures count, standard base64.
+
+    Returns:
+        the newest first, those that cannot be trusted last.
+    """
+    found = []
+    for inner in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if inner.name.startswith(".") or not is_artifact(inner):
+            continue
+        try:
+            found.append(StoredArtifact(inner, read_manifest(inner, trusted=trusted)))
+        except ArtifactError as error:
+            found.append(StoredArtifact(inner, None, error.message))
+    return tuple(sorted(found, key=lambda one: one.manifest.made_at if one.manifest else "", reverse=True))
+
+
+def read_manifest(folder: Path, *, trusted: Collection[str]) -> Manifest:
+    """What an artifact says about itself, once its signature was checked.
+
+    Args:
+        folder: the artifact's.
+        trusted: public keys whose signatures count, standard base64.
+
+    Returns:
+        the manifest; whether the files are those it names is `Artifact.open`'s to check.
+
+    Raises:
+        ArtifactError: it is not readable, or nobody trusted signed it.
+    """
+    try:
+        text = read_plain(folder / MANIFEST_FILE, MANIFEST_BYTES_MAX)
+        signature = read_plain(folder / SIGNATURE_FILE, MANIFEST_BYTES_MAX)
+    except ModelError as error:
+        raise ArtifactError(error.message, hint="compile the model again") from error
+    check_signature(text, signature, trusted=trusted)
+    return parse_manifest(text)
 
 
 def is_artifact(folder: Path | str) -> bool:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fleetsight.cli.measuring.artifacts import trusted_keys
 from fleetsight.cli.serve import log_to_stderr, serve_group
 
 if TYPE_CHECKING:
     from fleetsight.serve.tier.plan import Variant
+    from fleetsight.settings import Settings
 
 switch_app = typer.Typer()
 
@@ -42,11 +44,13 @@ def serve_models(
     variants = _variants(model or [], models)
     settings = load()
     if replica:
-        _be_replica(variants, replica, settings.models_dir)
+        _be_replica(variants, replica, settings)
         return
     sys.setswitchinterval(SWITCH_S)
     listening = listen(Address(host=host, port=port))
-    service = Service(variants, Shape(isolate=isolate, models_dir=settings.models_dir))
+    service = Service(
+        variants, Shape(isolate=isolate, models_dir=settings.models_dir, trusted=tuple(trusted_keys(settings)))
+    )
     url = f"http://{host}:{listening.getsockname()[1]}"
     names = sorted({one.model for one in variants})
     told = {"url": url, "models": names, "variants": [f"{one.model}/{one.variant}" for one in variants]}
@@ -105,7 +109,7 @@ def _variants(words: list[str], file: Path | None) -> "list[Variant]":
     return check(variants)
 
 
-def _be_replica(variants: "list[Variant]", address: str, models_dir: Path) -> None:
+def _be_replica(variants: "list[Variant]", address: str, settings: "Settings") -> None:
     from fleetsight.serve.engine.source import Source
     from fleetsight.serve.replica.address import read_address
     from fleetsight.serve.replica.child import Order, run
@@ -113,5 +117,5 @@ def _be_replica(variants: "list[Variant]", address: str, models_dir: Path) -> No
     if len(variants) != 1:
         raise typer.BadParameter(f"a replica runs one variant, {len(variants)} were named", param_hint="--model")
     one: Any = variants[0]
-    source = Source(one.source, one.target, one.threads, models_dir)
+    source = Source(one.source, one.target, one.threads, settings.models_dir, tuple(trusted_keys(settings)))
     run(Order(source, read_address(address), one.version, one.batch_max, one.streams))

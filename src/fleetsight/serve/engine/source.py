@@ -1,7 +1,7 @@
 """Which engine a text names. The text travels to child processes, so that no code ever does.
 
 ``sleep:20`` and ``burn:20+2`` are stand-ins (milliseconds of the first and of each further frame), ``module:callable`` is a function of
-the user, anything else the name or folder of a portable model.
+the user, anything else the name or folder of a portable model, or the folder of a compiled one.
 """
 
 import importlib
@@ -28,12 +28,14 @@ class Source:
         target: chip and run time of a portable model.
         threads: most threads of one batch; 0: every core.
         models_dir: where imported models are; None: only those that ship and folders.
+        trusted: public keys whose compiled models are opened.
     """
 
     text: str
     target: str = "auto"
     threads: int = 0
     models_dir: Path | None = None
+    trusted: tuple[str, ...] = ()
 
     def model_name(self) -> str:
         """The name under which callers know it, when nobody gave another."""
@@ -80,12 +82,15 @@ def _imported(text: str) -> Callable[..., Any]:
 
 
 def _detector(source: Source) -> Engine:
-    from fleetsight.accel.detector import Detector
-    from fleetsight.accel.modelstore import find_model
+    from fleetsight.accel.artifacts.opening import open_detector
     from fleetsight.serve.engine.detector import DetectorEngine
 
-    def open_detector() -> Detector:
-        model = find_model(source.text, source.models_dir or Path("/nonexistent"))
-        return Detector.open(model, source.target, threads=source.threads or None)
-
-    return DetectorEngine(open_detector)
+    return DetectorEngine(
+        lambda: open_detector(
+            source.text,
+            models_dir=source.models_dir,
+            trusted=source.trusted,
+            target=source.target,
+            threads=source.threads or None,
+        )
+    )

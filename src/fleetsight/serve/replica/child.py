@@ -53,8 +53,8 @@ class Order:
         """Read what `to_json` wrote."""
         told = json.loads(text)
         source = Source(**told.pop("source"))
-        if source.models_dir is not None:
-            source = replace(source, models_dir=Path(source.models_dir))
+        folder = None if source.models_dir is None else Path(source.models_dir)
+        source = replace(source, models_dir=folder, trusted=tuple(source.trusted))
         return cls(source=source, address=read_address(told.pop("address")), **told)
 
 

@@ -7,6 +7,7 @@ machine. The router does not know which is which.
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from fleetsight.errors import Error
@@ -127,7 +128,7 @@ class LocalBackend:
             self._ended([(request, Refusal(Reason.ABANDONED, "the caller left"))], self._replica)
 
     async def reload(self, text: str, version: str) -> str:
-        source = Source(text or self._source.text, self._source.target, self._source.threads, self._source.models_dir)
+        source = replace(self._source, text=text or self._source.text)
         replica = self._replica
         if replica is None:
             raise ReplicaError(f"backend {self.name} is not up", hint="wait until it is, then reload")

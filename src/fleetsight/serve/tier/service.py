@@ -32,11 +32,13 @@ class Shape:
     Attributes:
         isolate: every replica in a process of its own, started again when it dies; else all in this one.
         models_dir: where imported models are.
+        trusted: public keys whose compiled models are opened.
         counts: whether metrics are kept.
     """
 
     isolate: bool = False
     models_dir: Path | None = None
+    trusted: tuple[str, ...] = ()
     counts: bool = True
 
 
@@ -101,7 +103,7 @@ class Service:
 
     def _backend(self, one: Variant, number: int) -> Backend:
         name = f"{one.model}-{one.variant}-{number}"
-        source = Source(one.source, one.target, one.threads, self._shape.models_dir)
+        source = Source(one.source, one.target, one.threads, self._shape.models_dir, self._shape.trusted)
         profile = one.read_profile()
         batch_max = one.batch_max if profile is None else useful_batch(profile.service_ms, one.batch_max)
         if one.address:

@@ -5,7 +5,14 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from fleetsight.accel.artifacts.cache import ArtifactCache
+from fleetsight.accel.bundled import bundled_model
+from fleetsight.accel.compiling import compile_model
+from fleetsight.accel.proving.parity import Gates
+from fleetsight.accel.sources.portable_source import portable_source
+from fleetsight.accel.targets.options import Options
 from fleetsight.apps.cooler.device.recording.segments import Segment as RecordedSegment
 from fleetsight.apps.cooler.device.recording.segments import SegmentWriter, segment_name
 from fleetsight.apps.cooler.evaluate.score import CLIP_NAME, write_session
@@ -90,6 +97,11 @@ def test_a_rendered_visit_becomes_a_receipt_and_replays_to_the_same(shop: Shop, 
         assert replayer.replay(session.id, Overrides()).same
         strict = replayer.replay(session.id, Overrides(charge_min=0.9999))
         assert (strict.after.verdict, strict.same) == ("review", False)
+        cache = ArtifactCache(tmp_path / "artifacts", Ed25519PrivateKey.generate())
+        detector = portable_source(bundled_model("cooler-detector"))
+        artifact = compile_model(detector, "onnxruntime", options=Options(), gates=Gates(), cache=cache).artifact
+        with pytest.raises(ReplayError, match="not trusted"):
+            replayer.replay(session.id, Overrides(str(artifact.folder)))
     shop.check()
 
 

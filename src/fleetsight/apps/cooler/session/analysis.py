@@ -70,13 +70,15 @@ class Task:
         clip: the file.
         files: what is sold.
         out: folder for the evidence; made when missing.
-        model: folder of another detector; empty for the bundled one.
+        model: folder of another detector, portable or compiled; empty for the bundled one.
+        trusted: public keys whose compiled models are opened.
     """
 
     clip: Path
     files: AssortmentFiles
     out: Path
     model: str = ""
+    trusted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,7 @@ class Analyst:
             "planogram": planogram,
             "out": str(task.out),
             "model": task.model,
+            "trusted": task.trusted,
             "threads": self._threads,
         }
         child.stdin.write(json.dumps(question).encode() + b"\n")

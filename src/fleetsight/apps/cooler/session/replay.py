@@ -39,11 +39,13 @@ class Overrides:
         model: folder of another detector.
         planogram: another planogram file.
         charge_min: charge on our own from this confidence on, 0 to 1.
+        trusted: public keys whose compiled models are opened.
     """
 
     model: str = ""
     planogram: Path | None = None
     charge_min: float | None = None
+    trusted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,9 @@ class Replayer:
         with tempfile.TemporaryDirectory(prefix="replay-") as folder:
             clip = Path(folder) / "clip.ts"
             fetch_clip(self.blobs, session.evidence.segments, clip=clip)
-            found = self.analyst.analyse(Task(clip, files, Path(folder) / "evidence", overrides.model))
+            found = self.analyst.analyse(
+                Task(clip, files, Path(folder) / "evidence", overrides.model, overrides.trusted)
+            )
         if not isinstance(found, Found):
             raise ReplayError(f"the analysis of session {session_id} brought nothing: {found.reason}")
         return self._difference(session, found.report, overrides)

@@ -90,7 +90,7 @@ def _settle(task: dict[str, Any]) -> dict[str, Any]:
     from fleetsight.apps.cooler.show import evidence, report
     from fleetsight.catalog.planogram import Planogram
 
-    engine = _engine(task["catalog"], task["model"], task["threads"])
+    engine = _engine(task["catalog"], task["model"], task["threads"], trusted=tuple(task["trusted"]))
     planogram = Planogram.load(Path(task["planogram"])) if task["planogram"] else None
     settlement = flow.settle(Path(task["clip"]), engine, planogram=planogram)
     written = evidence.write_evidence(settlement, Path(task["out"]))
@@ -98,15 +98,17 @@ def _settle(task: dict[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=ENGINES)
-def _engine(catalog: str, model: str, threads: int | None) -> "Engine":
-    from fleetsight.accel.detector import Detector
-    from fleetsight.accel.portable import PortableModel
+def _engine(catalog: str, model: str, threads: int | None, *, trusted: tuple[str, ...]) -> "Engine":
+    from fleetsight.accel.artifacts.opening import open_detector
     from fleetsight.apps.cooler.flow import Engine
     from fleetsight.apps.cooler.models import load_detector, load_embedder
     from fleetsight.catalog.sku import Catalog
 
-    folder = Path(model)
-    detector = Detector.open(PortableModel.load(folder), threads=threads) if model else load_detector(threads=threads)
+    detector = (
+        open_detector(Path(model), models_dir=None, trusted=trusted, threads=threads)
+        if model
+        else load_detector(threads=threads)
+    )
     return Engine.for_catalog(detector, load_embedder(threads=threads), catalog=Catalog.load(Path(catalog)))
 
 
