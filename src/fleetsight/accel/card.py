@@ -4,7 +4,6 @@
 Numbers go into the network as `(pixel * scale - mean) / std` per channel, in the order the card names.
 """
 
-import difflib
 import json
 import math
 import re
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from fleetsight.errors import Error
+from fleetsight.store.fields import check_names
 from fleetsight.vision.letterbox import Place
 
 FORMAT = 1
@@ -195,14 +195,7 @@ def parse_card_fields(raw: dict[str, Any]) -> Card:
     if raw.pop("format", None) != FORMAT:
         raise CardError(f"card field 'format' must be {FORMAT}", hint="the model may come from another version")
     known = [entry.name for entry in fields(Card)]
-    for name in raw:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known fields: {', '.join(known)}"
-            raise CardError(f"card field {name!r} is unknown", hint=hint)
-    missing = [name for name in known if name not in raw]
-    if missing:
-        raise CardError(f"card.json lacks {', '.join(map(repr, missing))}")
+    check_names(raw, known, error=CardError, what="card")
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
     return Card(**values)
 

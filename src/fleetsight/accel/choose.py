@@ -1,6 +1,5 @@
 """Choose a target for a model; when none will do, say why for each."""
 
-import difflib
 import logging
 from dataclasses import dataclass
 from importlib import import_module
@@ -8,6 +7,7 @@ from typing import Any
 
 from fleetsight.accel.portable import PortableModel
 from fleetsight.accel.session import PRECISIONS, Precision, Session, TargetError
+from fleetsight.store.fields import nearest
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +118,4 @@ def why_not_compile(name: str) -> str | None:
 
 def _check_target(target: str) -> None:
     if target not in TARGETS:
-        close = difflib.get_close_matches(target, TARGETS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"targets: auto, {', '.join(TARGETS)}"
-        raise TargetError(f"there is no target {target!r}", hint=hint)
+        raise TargetError(f"there is no target {target!r}", hint=nearest(target, ("auto", *TARGETS)))

@@ -5,16 +5,16 @@ routing what a frame costs, autoscaling and plans how much one deployment carrie
 field, a missing one or a wrong value is an error that names the field.
 """
 
-import difflib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from typing import Any, Literal, Self
 
 from fleetsight.errors import Error
+from fleetsight.store.fields import check_names
 
 FORMAT = 1
 """Version of the file's schema."""
@@ -159,27 +159,18 @@ class Profile:
             raise ProfileError(f"a profile is a JSON object, got {type(raw).__name__}", hint=_WRITE_AGAIN)
         if raw.pop("format", None) != FORMAT:
             raise ProfileError(f"profile field 'format' must be {FORMAT}", hint=_WRITE_AGAIN)
-        _check_names(raw, [entry.name for entry in fields(cls)], what="profile")
+        check_names(raw, [entry.name for entry in fields(cls)], error=ProfileError, what="profile", hint=_WRITE_AGAIN)
         rows = raw.pop("service")
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise ProfileError(f"profile field 'service' is {rows!r}, expected a list of objects", hint=_WRITE_AGAIN)
         for row in rows:
-            _check_names(row, [entry.name for entry in fields(BatchPoint)], what="service point")
+            check_names(row, _POINT_FIELDS, error=ProfileError, what="service point", hint=_WRITE_AGAIN)
         return cls(service=tuple(BatchPoint(**row) for row in rows), **raw)
 
 
+_POINT_FIELDS = [entry.name for entry in fields(BatchPoint)]
+
 _WRITE_AGAIN = "write it again with: fleetsight load --profile FILE ..."
-
-
-def _check_names(raw: Mapping[str, Any], known: list[str], *, what: str) -> None:
-    for name in raw:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known fields: {', '.join(known)}"
-            raise ProfileError(f"{what} field {name!r} is unknown", hint=hint)
-    missing = [name for name in known if name not in raw]
-    if missing:
-        raise ProfileError(f"the {what} lacks {', '.join(map(repr, missing))}", hint=_WRITE_AGAIN)
 
 
 def _is_text(value: Any) -> bool:

@@ -5,7 +5,6 @@ half of the key. Who signs is a matter of trust: a signature by a key that the r
 """
 
 import base64
-import difflib
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from fleetsight.accel.card import Card, parse_card_fields
 from fleetsight.errors import Error
 from fleetsight.store.canonical import canonical
+from fleetsight.store.fields import check_names
 
 FORMAT = 1
 """Version of the manifest's schema."""
@@ -113,15 +113,7 @@ def parse_manifest(text: bytes) -> Manifest:
     if raw.pop("format", None) != FORMAT:
         raise ArtifactError(f"manifest field 'format' must be {FORMAT}", hint="compile the model again")
     known = [entry.name for entry in fields(Manifest)]
-    for name in raw:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            raise ArtifactError(
-                f"manifest field {name!r} is unknown", hint=f"did you mean {close[0]!r}?" if close else ""
-            )
-    missing = [name for name in known if name not in raw]
-    if missing:
-        raise ArtifactError(f"the manifest lacks {', '.join(map(repr, missing))}", hint="compile the model again")
+    check_names(raw, known, error=ArtifactError, what="manifest", hint="compile the model again")
     wrong = [name for name in known if not _KINDS.get(name, _is_text)(raw[name])]
     if wrong:
         raise ArtifactError(f"manifest field {wrong[0]!r} is {raw[wrong[0]]!r}", hint="compile the model again")

@@ -4,7 +4,6 @@ The table ships as `prices.toml` beside this module; a user keeps an own copy an
 file has a date, and a name that is not in it is an error that names the nearest one: a wrong price is worse than none.
 """
 
-import difflib
 import math
 import tomllib
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetsight.errors import Error
+from fleetsight.store.fields import nearest
 
 SHIPPED = "prices.toml"
 
@@ -120,7 +120,7 @@ class Prices:
             PriceError: there is no such row.
         """
         if name not in self.rows:
-            raise PriceError(f"no price is known for {name!r}", hint=_nearest(name, self.rows))
+            raise PriceError(f"no price is known for {name!r}", hint=nearest(name, self.rows))
         return self.rows[name]
 
     def on_demand(self, name: str, *, region: str | None = None) -> float:
@@ -188,7 +188,7 @@ def usd_per_million(usd_per_hour: float, frames_per_s: float, *, utilisation: fl
 def _parsed(table: dict[str, Any], where: str) -> Prices:
     for name in table:
         if name not in {"dated", "region", "sources", "instances"}:
-            raise PriceError(f"{where}: unknown entry {name!r}", hint=_nearest(name, ("dated", "region", "instances")))
+            raise PriceError(f"{where}: unknown entry {name!r}", hint=nearest(name, ("dated", "region", "instances")))
     dated, region, instances = table.get("dated"), table.get("region"), table.get("instances")
     if not isinstance(dated, date) or not isinstance(region, str):
         raise PriceError(f"{where}: `dated` must be a date and `region` a name", hint="dated = 2026-08-21")
@@ -204,7 +204,7 @@ def _row(name: str, entry: Any, *, sources: dict[str, Any], where: str) -> Price
         raise PriceError(f"{where}: instances.{name} is no table", hint=f'begin it with [instances."{name}"]')
     for key in entry:
         if key not in _FIELDS:
-            raise PriceError(f"{where}: {name} has an unknown field {key!r}", hint=_nearest(key, _FIELDS))
+            raise PriceError(f"{where}: {name} has an unknown field {key!r}", hint=nearest(key, _FIELDS))
     for key, kind in (("chip", str), ("vcpus", int), ("source", str)):
         if not isinstance(entry.get(key), kind):
             raise PriceError(f"{where}: {name} needs {key!r} ({kind.__name__})")
@@ -254,8 +254,3 @@ def _known(usd_per_hour: float | None, name: str, kind: str) -> float:
             f"no price of {name} {kind} is known", hint="add it to a copy of the price file: --prices FILE"
         )
     return usd_per_hour
-
-
-def _nearest(name: str, names: Any) -> str:
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(names))}"

@@ -1,12 +1,12 @@
 """The recipes by name; nothing of them is imported before one is asked for."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from fleetsight.accel.parts import segment, vqa
 from fleetsight.accel.parts.part import PartError, Recipe, Runners, Settings
+from fleetsight.store.fields import nearest
 
 MODULES = {"blip-vqa": "blip", "sam": "sam"}
 """Name of a recipe -> its module; importing it imports torch and transformers."""
@@ -55,7 +55,7 @@ def check_name(name: str) -> str:
         PartError: there is none of that name.
     """
     if name not in MODULES:
-        raise PartError(f"there is no recipe {name!r}", hint=_nearest(name, tuple(MODULES)))
+        raise PartError(f"there is no recipe {name!r}", hint=nearest(name, tuple(MODULES)))
     return name
 
 
@@ -75,7 +75,7 @@ def read_sizes(name: str, given: Mapping[str, Sequence[int]]) -> dict[str, tuple
     known = SIZES[check_name(name)]
     for size, numbers in given.items():
         if size not in known:
-            raise PartError(f"recipe {name!r} has no size {size!r}", hint=_nearest(size, tuple(known)))
+            raise PartError(f"recipe {name!r} has no size {size!r}", hint=nearest(size, tuple(known)))
         if not numbers or any(not 2 <= number <= SIZE_MAX for number in numbers):
             raise PartError(f"size {size} must be 2 to {SIZE_MAX}, got {list(numbers)}")
     return {size: tuple(sorted(set(given.get(size, numbers)))) for size, numbers in known.items()}
@@ -96,8 +96,3 @@ def make_pipeline(name: str, runners: Runners, *, settings: Settings) -> Any:
         PartError: there is no such recipe, or a part or setting is missing.
     """
     return PIPELINES[check_name(name)](runners, settings)
-
-
-def _nearest(word: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there is: {', '.join(known)}"

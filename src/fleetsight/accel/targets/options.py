@@ -1,11 +1,11 @@
 """What a compile is asked for, the same for every target."""
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from fleetsight.accel.session import Arrays, Session, TargetError
+from fleetsight.store.fields import nearest
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def read_flags(target: str, flags: Mapping[str, str], *, known: Mapping[str, tup
     """
     for name, value in flags.items():
         if name not in known:
-            raise TargetError(f"{target} has no flag {name!r}", hint=_nearest(name, tuple(known)))
+            raise TargetError(f"{target} has no flag {name!r}", hint=nearest(name, tuple(known)))
         if value not in known[name]:
-            raise TargetError(f"{target} flag {name} is {value!r}", hint=_nearest(value, known[name]))
+            raise TargetError(f"{target} flag {name} is {value!r}", hint=nearest(value, known[name]))
     return {name: flags.get(name, values[0]) for name, values in known.items()}
 
 
@@ -68,8 +68,3 @@ def check_precision(target: str, precision: str, *, offered: tuple[str, ...]) ->
         raise TargetError(
             f"{target} has no precision {precision!r} here", hint=f"take one of {', '.join(offered) or 'none'}"
         )
-
-
-def _nearest(word: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there is: {', '.join(known) or 'none'}"
