@@ -22,6 +22,7 @@ from fleetsight.accel.parts.flow import CompiledRecipe, RecipeRequest, compile_r
 from fleetsight.accel.parts.original import load_original
 from fleetsight.accel.parts.part import Agreement, Examples, PartError
 from fleetsight.accel.session import TargetError
+from fleetsight.accel.sources.source import SourceError
 from tests.accel.parts.tiny_blip import QUESTIONS, examples, images, save_tiny_blip
 from tests.accel.parts.tiny_sam import save_tiny_sam
 from tests.accel.targets.conftest import standin, with_device
@@ -244,7 +245,7 @@ def test_pickled_weights_are_refused(home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pickled"
     shutil.copytree(home / "blip", folder, ignore=shutil.ignore_patterns("*.safetensors"))
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x02")
-    with pytest.raises(PartError, match="pickles"):
+    with pytest.raises(SourceError, match="pickles"):
         compile_recipe(asked(home, source=folder), ArtifactCache(tmp_path / "cache", KEY))
 
 

@@ -9,7 +9,8 @@ import onnx
 import pytest
 
 from fleetsight.accel.sources.eager import eager_answers
-from fleetsight.accel.sources.huggingface import find_folder, huggingface_source
+from fleetsight.accel.sources.hub_folder import find_folder
+from fleetsight.accel.sources.huggingface import huggingface_source
 from fleetsight.accel.sources.source import SourceError
 from fleetsight.accel.targets import onnxruntime
 from fleetsight.accel.targets.options import Options

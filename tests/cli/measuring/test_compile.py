@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -62,8 +64,17 @@ def test_a_model_of_several_parts_is_compiled_by_its_recipe(tmp_path: Path) -> N
     said = run(*asked)
     assert said.exit_code == 0, said.output
     assert "parts: " in said.stdout
-    again = json.loads(run(*asked, "--forbid-compiling", "--json").stdout)
-    assert again["cache"] == "hit"
+    words = ["compile", *map(str, asked), "--forbid-compiling", "--json"]
+    code = f"""
+import sys
+from typer.testing import CliRunner
+from fleetsight.cli.main import app
+print(CliRunner().invoke(app, {words!r}).stdout, end="")
+assert not {{"torch", "transformers", "onnx"}} & set(sys.modules)
+"""
+    again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["cache"] == "hit"
     assert run(*asked, "--gate", "boxes=1").exit_code == 2
     assert "no size 'answers'" in run(*asked, "--recipe-size", "answers=3").stderr
     assert "no part 'vision'" in run(*asked, "--part-precision", "vision=f32").stderr

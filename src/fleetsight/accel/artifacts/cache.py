@@ -3,6 +3,7 @@
     <folder>/<key>/                 an artifact
     <folder>/.making-<key>/         one that is being made; a leftover of a process that died is thrown away
     <folder>/.lock-<key>            held while it is made: of two processes one compiles and the other waits
+    <folder>/.digests.json          digests of weights, so that a hit need not read them
     <folder>/quarantine/<key>-<n>/  one that was damaged; kept for whoever wants to know why
 
 An entry gets its name by one rename after everything is on the disk. So a reader sees all of it or none.
@@ -25,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fleetsight.accel.artifacts.artifact import COMPILED_FOLDER, Artifact, put_in_place, seal
 from fleetsight.accel.artifacts.manifest import ArtifactError, Manifest, public_key_b64
+from fleetsight.accel.artifacts.remembered import RememberedDigests
 from fleetsight.errors import Error
 from fleetsight.store.canonical import digest_of
 
@@ -69,6 +71,7 @@ class ArtifactCache:
 
     Attributes:
         made: how many artifacts this object has made.
+        digests: of the weights that artifacts are made from.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class ArtifactCache:
         lock_wait_s: float = LOCK_WAIT_S,
     ) -> None:
         self.made = 0
+        self.digests = RememberedDigests(folder / ".digests.json")
         self._folder = folder
         self._key = key
         self._forbid = forbid_compiling

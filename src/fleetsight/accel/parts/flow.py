@@ -27,10 +27,11 @@ from fleetsight.accel.licence import refuse_restricted
 from fleetsight.accel.parts.bundle import CompiledPipeline, PipelineFile
 from fleetsight.accel.parts.part import Agreement, Examples, PartError, Recipe, Settings
 from fleetsight.accel.parts.recipes import find_recipe, make_pipeline, read_sizes
-from fleetsight.accel.parts.weights import is_trained, stated_licence, weights_folder, weights_sha256
+from fleetsight.accel.parts.weights import is_trained, weights_folder, weights_sha256
 from fleetsight.accel.proving.pictures import made_up_pictures
 from fleetsight.accel.proving.proof import why_unproved
 from fleetsight.accel.session import TargetError
+from fleetsight.accel.sources.hub_folder import stated_licence
 from fleetsight.accel.tuning import check_can_measure
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ class _Work:
     @cached_property
     def weights(self) -> str:
         """Digest of the weights and of everything beside them."""
-        return weights_sha256(self.folder)
+        return weights_sha256(self.folder, self.cache.digests.sha256)
 
     @cached_property
     def recipe(self) -> Recipe:

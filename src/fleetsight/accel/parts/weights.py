@@ -6,22 +6,18 @@ the architecture at its full size with random weights (`original.randomise`): th
 
 import hashlib
 import json
-import re
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fleetsight.accel.licence import UNSTATED
 from fleetsight.accel.parts.part import PartError
-from fleetsight.accel.sources.huggingface import find_folder
+from fleetsight.accel.sources.hub_folder import find_folder, find_weights, versions_of
 
 RECIPE_VERSION = 1
 """Goes into the digest of the weights: raise it when a wrapper changes what it computes."""
 
 RANDOM_SEED = 0
 """Of the random weights where a folder holds none."""
-
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def weights_folder(source: str | Path) -> Path:
@@ -34,8 +30,8 @@ def weights_folder(source: str | Path) -> Path:
         a folder with `config.json`.
 
     Raises:
-        PartError: there is no such folder, or its weights are pickles.
-        SourceError: the repository cannot be fetched.
+        PartError: there is no such folder.
+        SourceError: the repository cannot be fetched, or its weights are pickles.
     """
     folder = find_folder(str(source))
     if folder is None:
@@ -43,50 +39,30 @@ def weights_folder(source: str | Path) -> Path:
             f"{str(source)!r} is no folder with a config.json and no name of a repository",
             hint="give the folder that save_pretrained wrote, or OWNER/NAME",
         )
-    pickles = sorted(path.name for suffix in PICKLES for path in folder.glob(suffix))
-    if pickles and not is_trained(folder):
-        raise PartError(
-            f"{folder} holds its weights as pickles ({', '.join(pickles[:3])}), which run code when loaded: refused",
-            hint="save them as safetensors where you trust them: model.save_pretrained(folder)",
-        )
+    find_weights(folder)  # refuses pickles
     return folder
 
 
 def is_trained(folder: Path) -> bool:
     """Whether the folder holds weights; False: they are made up from a seed."""
-    return any(folder.glob("*.safetensors"))
+    return bool(find_weights(folder))
 
 
-def weights_sha256(folder: Path) -> str:
+def weights_sha256(folder: Path, digest_of: Callable[[Path], str]) -> str:
     """Digest of everything in the folder that decides the network.
 
     Args:
         folder: with `config.json`; its tokenizer and the settings of its pictures count too.
+        digest_of: the SHA-256 of a file.
 
     Returns:
         lower-case hex.
     """
-    versions = [f"{name} {_version(name)}" for name in ("torch", "transformers")]
+    versions = versions_of(("torch", "transformers"))
     digest = hashlib.sha256(json.dumps([RECIPE_VERSION, RANDOM_SEED, versions]).encode())
-    for path in (*sorted(folder.glob("*.json")), *sorted(folder.glob("*.safetensors"))):
-        with path.open("rb") as stream:
-            digest.update(f"{path.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    for path in (*sorted(folder.glob("*.json")), *find_weights(folder)):
+        digest.update(f"{path.name} {digest_of(path)}\n".encode())
     return digest.hexdigest()
-
-
-def stated_licence(folder: Path) -> str:
-    """Licence that the folder's README states at its head.
-
-    Args:
-        folder: of the model.
-
-    Returns:
-        as written there; `UNSTATED` without one.
-    """
-    readme = folder / "README.md"
-    text = readme.read_text(encoding="utf-8", errors="replace")[:20_000] if readme.is_file() else ""
-    found = re.search(r"^licen[cs]e:\s*['\"]?([\w.+ -]+)", text, re.MULTILINE | re.IGNORECASE)
-    return found[1].strip() if found else UNSTATED
 
 
 def pixel_config(folder: Path) -> dict[str, Any]:
@@ -124,10 +100,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise PartError(f"{path} must hold an object")
     return values
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "none"

@@ -9,17 +9,15 @@ Everything that decides the answer of the cache (digest, licence, sizes) is read
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleetsight.accel.graph import Graph
-from fleetsight.accel.licence import UNSTATED
 from fleetsight.accel.proving.pictures import made_up_pictures
+from fleetsight.accel.sources.hub_folder import find_weights, not_installed, stated_licence, versions_of
 from fleetsight.accel.sources.picture_input import HALF, IMAGENET_MEAN, IMAGENET_STD, picture_input
 from fleetsight.accel.sources.source import Answer, ModelKind, Source, SourceError
 
@@ -31,8 +29,6 @@ SEED = 0
 
 EXPORT_FORMAT = 1
 """Raised when the wrappers below change what they export; part of the digest."""
-
-ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -70,37 +66,6 @@ RECIPES = {"blip": "blip-vqa", "sam": "sam"}
 """Models of several parts, which are compiled part by part."""
 
 
-def find_folder(name: str) -> Path | None:
-    """The folder of a Hugging Face model.
-
-    Args:
-        name: path of a folder with `config.json`, or an id such as `microsoft/resnet-50`.
-
-    Returns:
-        the folder, after a download where it is an id; None where it is neither.
-
-    Raises:
-        SourceError: the id cannot be fetched.
-    """
-    path = Path(name)
-    if path.is_dir():
-        return path if (path / "config.json").is_file() else None
-    if ID.fullmatch(name) is None:
-        return None
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise _not_installed(error) from error
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "README.md", "LICENSE*"]))
-    # Names of the hub's errors change between its versions: a named boundary.
-    except Exception as error:
-        raise SourceError(
-            f"{name!r} cannot be fetched: {str(error).strip().splitlines()[0][:200]}",
-            hint="give a folder that holds config.json and model.safetensors",
-        ) from error
-
-
 def huggingface_source(folder: Path, *, batch: int | None = 1, licence: str = "") -> Source:
     """Make a source of a Hugging Face folder.
 
@@ -118,8 +83,8 @@ def huggingface_source(folder: Path, *, batch: int | None = 1, licence: str = ""
     config = _read_json(folder / "config.json")
     model_type = str(config.get("model_type", ""))
     family = _family(model_type, folder)
-    weights = _weights(folder)
-    stated = licence or _stated_licence(folder)
+    weights = find_weights(folder)
+    stated = licence or stated_licence(folder)
     name = _name(folder, config)
     size = _size_wh(config, family)
     trained = bool(weights)
@@ -180,7 +145,7 @@ class _Loader:
             import torch
             import transformers
         except ImportError as error:
-            raise _not_installed(error) from error
+            raise not_installed(error) from error
         logging: Any = transformers.logging
         logging.set_verbosity_error()
         logging.disable_progress_bar()
@@ -251,19 +216,6 @@ def _family(model_type: str, folder: Path) -> Family:
     return FAMILIES[model_type]
 
 
-def _weights(folder: Path) -> list[Path]:
-    found = sorted(folder.glob("*.safetensors"))
-    pickles = sorted(
-        path.name for suffix in ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl") for path in folder.glob(suffix)
-    )
-    if pickles and not found:
-        raise SourceError(
-            f"{folder} holds its weights as pickles ({', '.join(pickles[:3])}), which run code when loaded: refused",
-            hint="save them as safetensors where you trust them: model.save_pretrained(folder)",
-        )
-    return found
-
-
 def _answer(config: Mapping[str, Any], family: Family) -> Answer:
     if family.detects:
         return "queries"
@@ -278,23 +230,15 @@ def _size_wh(config: Mapping[str, Any], family: Family) -> tuple[int, int]:
     return (int(side), int(side))
 
 
-def _digest(folder: Path, weights: list[Path], batch: int | None) -> str:
+def _digest(folder: Path, weights: Sequence[Path], batch: int | None) -> str:
     digest = hashlib.sha256()
     for path in (folder / "config.json", folder / "preprocessor_config.json", *weights):
         if path.is_file():
             with path.open("rb") as stream:
                 digest.update(f"{path.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
-    versions = [f"{name} {_version(name)}" for name in ("torch", "transformers")]
+    versions = versions_of(("torch", "transformers"))
     digest.update(json.dumps([EXPORT_FORMAT, SEED, batch, versions]).encode())
     return digest.hexdigest()
-
-
-def _stated_licence(folder: Path) -> str:
-    readme = folder / "README.md"
-    text = readme.read_text(encoding="utf-8", errors="replace")[:20_000] if readme.is_file() else ""
-    found = re.search(r"^licen[cs]e:\s*['\"]?([\w.+ -]+)", text, re.MULTILINE | re.IGNORECASE)
-    found = found or re.search(r"\*\*Licen[cs]e\.?\*\*[.:]?\s*([\w+-]+(?:\.\d+)*)", text)
-    return found[1].strip() if found else UNSTATED
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -311,16 +255,3 @@ def _name(folder: Path, config: Mapping[str, Any]) -> str:
     raw = str(config.get("_name_or_path") or folder.resolve().name).lower().strip("/")
     kept = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in raw)
     return kept.lstrip("._-")[:64] or "model"
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "none"
-
-
-def _not_installed(error: ImportError) -> SourceError:
-    return SourceError(
-        f"a Hugging Face model needs torch and transformers: {error}", hint="pip install 'fleetsight[compile]'"
-    )

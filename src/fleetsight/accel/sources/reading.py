@@ -7,7 +7,8 @@ from pathlib import Path
 from fleetsight.accel.artifacts.artifact import is_artifact
 from fleetsight.accel.modelstore import find_model
 from fleetsight.accel.portable import CARD_FILE, MODEL_FILE, PortableModel
-from fleetsight.accel.sources.huggingface import ID, find_folder, huggingface_source
+from fleetsight.accel.sources.hub_folder import ID, find_folder
+from fleetsight.accel.sources.huggingface import huggingface_source
 from fleetsight.accel.sources.onnx_source import onnx_source
 from fleetsight.accel.sources.portable_source import portable_source
 from fleetsight.accel.sources.source import Source, SourceError
