@@ -1,7 +1,6 @@
 """``fleetsight model``: bring models in, list them, look at them, check them."""
 
 import json
-import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from fleetsight import settings
+from fleetsight.cli.picture_size import size_wh
 
 if TYPE_CHECKING:
     from fleetsight.accel.artifacts.artifact import StoredArtifact
@@ -42,7 +42,11 @@ def import_model(
     from fleetsight.accel.licence import UNSTATED
 
     options = ImportOptions(
-        name=name, decoder=known_decoder(decoder), labels=read_labels(labels), licence=licence, size_wh=size_wh(size)
+        name=name,
+        decoder=known_decoder(decoder),
+        labels=read_labels(labels),
+        licence=licence,
+        size_wh=size_wh(size) if size else None,
     )
     model = import_onnx(
         file,
@@ -162,26 +166,6 @@ def known_decoder(text: str) -> "Decoder":
         known = ", ".join(COLUMNS_BEFORE_CLASSES)
         raise typer.BadParameter(f"{text!r} is none of {known}", param_hint="--decoder")
     return cast("Decoder", text)
-
-
-def size_wh(text: str) -> tuple[int, int] | None:
-    """Read ``416x256``.
-
-    Args:
-        text: width, an x, height; empty for none.
-
-    Returns:
-        width and height in pixels, or None.
-
-    Raises:
-        BadParameter: anything else.
-    """
-    if not text:
-        return None
-    match = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is not WIDTHxHEIGHT, such as 416x256", param_hint="--size")
-    return int(match[1]), int(match[2])
 
 
 def _print_model(model: "PortableModel", *, as_json: bool) -> None:

@@ -214,12 +214,12 @@ class _Desk:
                 artifact = make(source, way.target, options=options, gates=self.gates, cache=self.cache).artifact
             except GateError as error:
                 self.tell(f"{error.message}; it is measured all the same")
-                return self._unproved(way, source, options)
+                return self._refused(way, source, options)
         except Error as error:
             return error
         return Ready(artifact.folder / COMPILED_FOLDER, "pass", artifact.manifest.parity)
 
-    def _unproved(self, way: Way, source: Source, options: Options) -> Ready:
+    def _refused(self, way: Way, source: Source, options: Options) -> Ready:
         """What failed its gates is no artifact; it lives as long as the bench, and its row says that it fails."""
         folder = self.folder / way.name.replace(" ", "-")
         folder.mkdir()
