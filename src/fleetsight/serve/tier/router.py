@@ -17,6 +17,7 @@ from fleetsight.serve.queueing.lane import Seat
 from fleetsight.serve.queueing.request import MS_NS, Answer, Outcome, Priority, Reason, Refusal, Request
 from fleetsight.serve.replica.replica import Facts
 from fleetsight.serve.tier.backend import Backend
+from fleetsight.serve.tier.history import History
 from fleetsight.serve.tier.meter import Meter
 from fleetsight.serve.tier.once import Once
 
@@ -38,6 +39,9 @@ class Router:
         deployments: by model.
         meter: counts what happens.
         fixed: models and variants whose forecast comes from a profile; others take what their first backend measured.
+
+    Attributes:
+        history: what operators changed.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Router:
     ) -> None:
         self.deployments = {deployment.model: deployment for deployment in deployments}
         self.meter = meter
+        self.history = History()
         self._fixed = set(fixed)
         self._places: dict[str, tuple[Deployment, str, Seat]] = {}
         self._backends: dict[str, Backend] = {}
