@@ -74,7 +74,7 @@ def test_the_json_twin_has_what_the_page_has(guarded: Running) -> None:
     told = json.loads(body)
     assert (status, headers["cache-control"]) == (200, "no-store")
     assert [pool["variant"] for pool in told["models"][0]["pools"]] == ["cpu", "gpu"]
-    assert set(told) == {"at_unix_s", "models", "changes"}
+    assert set(told) == {"at_unix_s", "models", "changes", "scalings"}
 
 
 def test_a_browser_is_asked_for_the_token_and_shows_it_as_a_password(guarded: Running) -> None:

@@ -34,7 +34,7 @@ def test_the_sheet_uses_no_colour_that_it_does_not_have() -> None:
 
 
 def test_what_operators_said_is_escaped() -> None:
-    page = StatusPage(0.0, (), (Change(0.0, "m", "reload", "version <script>alert(1)</script>"),))
+    page = StatusPage(0.0, (), (Change(0.0, "m", "reload", "version <script>alert(1)</script>"),), ())
     html = Faces().html(page).decode()
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert" in html

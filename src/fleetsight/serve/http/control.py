@@ -105,7 +105,8 @@ class Control:
         """Every pool, and what was changed lately."""
         now_ns = time.monotonic_ns()
         models = [describe(deployment, now_ns) for deployment in self._router.deployments.values()]
-        return {"models": models, "history": self._router.history.entries()}
+        changed = {"history": self._router.history.entries(), "scalings": self._router.scalings.entries()}
+        return {"models": models, **changed}
 
     async def _change(self, exchange: Exchange, deployment: Deployment, verb: str) -> dict[str, Any]:
         body = await exchange.body(bytes_max=BODY_BYTES_MAX)
@@ -124,13 +125,11 @@ class Control:
         return describe(deployment, time.monotonic_ns()) | {"took_ms": round(took_ms, 3)}
 
     async def _reload(self, deployment: Deployment, asked: Mapping[str, Any]) -> None:
-        lane = deployment.lane(_text(asked, "variant"))
-        version = _text(asked, "version")
+        variant, version = _text(asked, "variant"), _text(asked, "version")
         source = asked.get("source", "")
         if not isinstance(source, str):
             raise ControlError("source must be a text")
-        for name in lane.seats:  # one after the other, so that all but one always work at full speed
-            await self._router.backends()[name].reload(source, version)
+        await self._router.reload(deployment, variant, source=source, version=version)
 
 
 def describe(deployment: Deployment, now_ns: int) -> dict[str, Any]:

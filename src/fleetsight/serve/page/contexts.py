@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fleetsight.serve.queueing.deployment import Deployment
 from fleetsight.serve.queueing.lane import Lane
 from fleetsight.serve.queueing.request import SECOND_NS
 from fleetsight.serve.tier.recent import Lately, added, quantile_ms
-from fleetsight.serve.tier.router import Router
+from fleetsight.serve.tier.router import Router, Target
 
 HOUR_S = 3600.0
 FAULT_STATUS = 500
@@ -25,6 +25,7 @@ class Pool:
         state: working, full (nobody has room), draining or down.
         up: replicas that take work.
         replicas: all of them.
+        target: how many there should be; None where they are not scaled.
         held: frames that replicas hold.
         waiting: frames that no replica holds.
         oldest_s: age of the oldest of those; None when nobody waits.
@@ -42,6 +43,7 @@ class Pool:
     state: str
     up: int
     replicas: int
+    target: Target | None
     held: int
     waiting: int
     oldest_s: float | None
@@ -117,11 +119,13 @@ class StatusPage:
         at_unix_s: when it was made.
         models: every model.
         changes: by operators, the newest first.
+        scalings: decisions about replicas, the newest first.
     """
 
     at_unix_s: float
     models: tuple[ModelStatus, ...]
     changes: tuple[Change, ...]
+    scalings: tuple[Change, ...]
 
 
 def status_page(router: Router, *, now_ns: int) -> StatusPage:
@@ -134,8 +138,11 @@ def status_page(router: Router, *, now_ns: int) -> StatusPage:
         values only; nothing refers to the router.
     """
     recent = router.meter.recent
-    models = tuple(_model(one, recent.read(one.model), now_ns) for one in router.deployments.values())
-    return StatusPage(time.time(), models, changes(router.history.entries()))
+    models = tuple(
+        _model(one, recent.read(one.model), router.targets, now_ns=now_ns) for one in router.deployments.values()
+    )
+    changed, scaled = changes(router.history.entries()), changes(router.scalings.entries())
+    return StatusPage(time.time(), models, changed, scaled)
 
 
 def changes(entries: list[dict[str, Any]]) -> tuple[Change, ...]:
@@ -157,8 +164,13 @@ def _said(asked: Mapping[str, Any]) -> str:
     return ", ".join(str(value) if name == "variant" else f"{name} {value}" for name, value in asked.items())
 
 
-def _model(deployment: Deployment, lately: Lately, now_ns: int) -> ModelStatus:
-    pools = tuple(_pool(deployment, lane, lately, now_ns=now_ns) for lane in deployment.lanes.values())
+def _model(
+    deployment: Deployment, lately: Lately, targets: Mapping[tuple[str, str], Target], *, now_ns: int
+) -> ModelStatus:
+    pools = tuple(
+        replace(_pool(deployment, lane, lately, now_ns=now_ns), target=targets.get((deployment.model, lane.variant)))
+        for lane in deployment.lanes.values()
+    )
     answers, times = sum(lately.answers.values()), added(lately.times.values()) if lately.times else []
     refusals = sorted(lately.refusals.items(), key=lambda pair: -pair[1])
     failed = sum(count for reason, count in refusals if reason.status >= FAULT_STATUS)
@@ -193,6 +205,7 @@ def _pool(deployment: Deployment, lane: Lane, lately: Lately, *, now_ns: int) ->
         state=_state(lane, now_ns),
         up=sum(seat.is_usable(now_ns) for seat in lane.seats.values()),
         replicas=len(lane.seats),
+        target=None,
         held=sum(len(seat.running) for seat in lane.seats.values()),
         waiting=len(lane.line),
         oldest_s=None if oldest_ns is None else max(0.0, (now_ns - oldest_ns) / SECOND_NS),

@@ -48,6 +48,13 @@ class Meter:
         self._ratio = make("service_time_ratio", "Actual by predicted time.", "model", "variant", buckets=RATIOS)
         self._retries = self._counter("redispatched", "Requests handed to a second backend.", "model")
         self._deaths = self._counter("backend_deaths", "Backends that died or were ended.", "model", "variant")
+        self._scalings = self._counter("scalings", "Decisions about replicas.", "model", "variant", "direction")
+        self._wanted = Gauge(
+            "fleetsight_serve_replicas_wanted",
+            "Replicas that there should be, where they are scaled.",
+            ["model", "variant"],
+            registry=self.registry,
+        )
         self._agreement = Gauge(
             "fleetsight_serve_trial_agreement_ratio",
             "Mean agreement of the candidate.",
@@ -118,6 +125,12 @@ class Meter:
     def died(self, model: str, variant: str) -> None:
         """Count a death."""
         self._deaths.labels(model, variant).inc()
+
+    def scaled(self, model: str, variant: str, *, wanted: int, before: int) -> None:
+        """Note how many replicas there should be."""
+        self._wanted.labels(model, variant).set(wanted)
+        if wanted != before:
+            self._scalings.labels(model, variant, "up" if wanted > before else "down").inc()
 
     def compared(self, model: str, candidate: str, *, mean: float) -> None:
         """Note how far a candidate agrees."""
