@@ -28,22 +28,22 @@ def turns(counts: list[int]) -> int:
 
 
 def test_the_cheapest_frames_are_bought_first() -> None:
-    assert spread([CPU, GPU], 300.0, None) == {"cpu": 1, "gpu": 1}  # 0.0025 and 0.0034 dollars for each Hz
-    assert spread([CPU, GPU], 1000.0, None) == {"cpu": 4, "gpu": 2}
-    assert spread([CPU, GPU], 1e6, None) == {"cpu": 6, "gpu": 2}
-    assert spread([CPU, GPU], 0.0, None) == {"cpu": 1, "gpu": 0}
+    assert spread([CPU, GPU], 300.0, shares=None) == {"cpu": 1, "gpu": 1}  # 0.0025 and 0.0034 dollars for each Hz
+    assert spread([CPU, GPU], 1000.0, shares=None) == {"cpu": 4, "gpu": 2}
+    assert spread([CPU, GPU], 1e6, shares=None) == {"cpu": 6, "gpu": 2}
+    assert spread([CPU, GPU], 0.0, shares=None) == {"cpu": 1, "gpu": 0}
 
 
 def test_a_split_is_carried_by_those_it_names() -> None:
-    assert spread([CPU, GPU], 300.0, {"cpu": 100}) == {"cpu": 6, "gpu": 0}
-    assert spread([CPU, GPU], 300.0, {"cpu": 50, "gpu": 50}) == {"cpu": 3, "gpu": 1}
-    assert spread([CPU, GPU], 500.0, {"cpu": 100}) == {"cpu": 6, "gpu": 1}  # what it cannot carry goes elsewhere
+    assert spread([CPU, GPU], 300.0, shares={"cpu": 100}) == {"cpu": 6, "gpu": 0}
+    assert spread([CPU, GPU], 300.0, shares={"cpu": 50, "gpu": 50}) == {"cpu": 3, "gpu": 1}
+    assert spread([CPU, GPU], 500.0, shares={"cpu": 100}) == {"cpu": 6, "gpu": 1}  # what it cannot carry goes elsewhere
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0.0, 3000.0), st.integers(0, 100))
 def test_what_is_wanted_is_carried_or_everything_runs(wanted_hz: float, percent: int) -> None:
-    counts = spread([CPU, GPU], wanted_hz, {"cpu": percent, "gpu": 100 - percent})
+    counts = spread([CPU, GPU], wanted_hz, shares={"cpu": percent, "gpu": 100 - percent})
     carried_hz = sum(one.hz * counts[one.variant] for one in (CPU, GPU))
     assert carried_hz >= wanted_hz * (1 - 1e-9) or counts == {"cpu": 6, "gpu": 2}
     assert all(one.least <= counts[one.variant] <= one.most for one in (CPU, GPU))

@@ -34,7 +34,7 @@ class Elastic:
         return min(max(count, self.least), self.most)
 
 
-def spread(variants: Iterable[Elastic], wanted_hz: float, shares: Mapping[str, int] | None) -> dict[str, int]:
+def spread(variants: Iterable[Elastic], wanted_hz: float, *, shares: Mapping[str, int] | None) -> dict[str, int]:
     """Say how many replicas carry a rate.
 
     Each variant first gets what its share of the traffic takes; what is then missing goes to the cheapest per frame that may grow, because
@@ -90,7 +90,7 @@ class Steering:
         rule = replace(self._rule, min_hz=least_hz, max_hz=sum(one.hz * one.most for one in found))
         state = self._state or ScalingState(least_hz)
         self._state = decide(state, rule, now_s=now_s, rate_hz=rate_hz)
-        need = spread(found, self._state.wanted_hz, shares)
+        need = spread(found, self._state.wanted_hz, shares=shares)
         while self._needs and now_s - self._needs[0][0] >= rule.bucket_s:
             self._needs.popleft()
         self._needs.append((now_s, need))
