@@ -75,7 +75,7 @@ def test_replicas_come_with_the_load_and_go_without_losing_a_frame(
             quiet.set()
             await loud
             assert [entry["change"] for entry in service.router.scalings.entries()][-1] == "shrink"
-            assert service.router.targets["m", "cpu"].wanted == 1
+            assert service.router.goals["m", "cpu"].wanted == 1
             text = service.meter.exposition().decode()
             assert 'fleetsight_serve_replicas_wanted{model="m",variant="cpu"} 1.0' in text
             return await calm

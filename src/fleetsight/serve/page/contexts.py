@@ -9,7 +9,7 @@ from fleetsight.serve.queueing.deployment import Deployment
 from fleetsight.serve.queueing.lane import Lane
 from fleetsight.serve.queueing.request import SECOND_NS
 from fleetsight.serve.tier.recent import Lately, added, quantile_ms
-from fleetsight.serve.tier.router import Router, Target
+from fleetsight.serve.tier.router import Goal, Router
 
 HOUR_S = 3600.0
 FAULT_STATUS = 500
@@ -25,7 +25,7 @@ class Pool:
         state: working, full (nobody has room), draining or down.
         up: replicas that take work.
         replicas: all of them.
-        target: how many there should be; None where they are not scaled.
+        goal: how many there should be; None where they are not scaled.
         held: frames that replicas hold.
         waiting: frames that no replica holds.
         oldest_s: age of the oldest of those; None when nobody waits.
@@ -43,7 +43,7 @@ class Pool:
     state: str
     up: int
     replicas: int
-    target: Target | None
+    goal: Goal | None
     held: int
     waiting: int
     oldest_s: float | None
@@ -139,7 +139,7 @@ def status_page(router: Router, *, now_ns: int) -> StatusPage:
     """
     recent = router.meter.recent
     models = tuple(
-        _model(one, recent.read(one.model), router.targets, now_ns=now_ns) for one in router.deployments.values()
+        _model(one, recent.read(one.model), router.goals, now_ns=now_ns) for one in router.deployments.values()
     )
     changed, scaled = changes(router.history.entries()), changes(router.scalings.entries())
     return StatusPage(time.time(), models, changed, scaled)
@@ -165,10 +165,10 @@ def _said(asked: Mapping[str, Any]) -> str:
 
 
 def _model(
-    deployment: Deployment, lately: Lately, targets: Mapping[tuple[str, str], Target], *, now_ns: int
+    deployment: Deployment, lately: Lately, goals: Mapping[tuple[str, str], Goal], *, now_ns: int
 ) -> ModelStatus:
     pools = tuple(
-        replace(_pool(deployment, lane, lately, now_ns=now_ns), target=targets.get((deployment.model, lane.variant)))
+        replace(_pool(deployment, lane, lately, now_ns=now_ns), goal=goals.get((deployment.model, lane.variant)))
         for lane in deployment.lanes.values()
     )
     answers, times = sum(lately.answers.values()), added(lately.times.values()) if lately.times else []
@@ -205,7 +205,7 @@ def _pool(deployment: Deployment, lane: Lane, lately: Lately, *, now_ns: int) ->
         state=_state(lane, now_ns),
         up=sum(seat.is_usable(now_ns) for seat in lane.seats.values()),
         replicas=len(lane.seats),
-        target=None,
+        goal=None,
         held=sum(len(seat.running) for seat in lane.seats.values()),
         waiting=len(lane.line),
         oldest_s=None if oldest_ns is None else max(0.0, (now_ns - oldest_ns) / SECOND_NS),

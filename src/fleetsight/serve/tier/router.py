@@ -34,7 +34,7 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Target:
+class Goal:
     """How many replicas of a variant there should be.
 
     Attributes:
@@ -59,7 +59,7 @@ class Router:
     Attributes:
         history: what operators changed.
         scalings: what was decided about replicas.
-        targets: replicas that are wanted, by model and variant, where they are scaled.
+        goals: replicas that are wanted, by model and variant, where they are scaled.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Router:
         self.meter = meter
         self.history = History()
         self.scalings = History()
-        self.targets: dict[tuple[str, str], Target] = {}
+        self.goals: dict[tuple[str, str], Goal] = {}
         self._fixed = set(fixed)
         self._places: dict[str, tuple[Deployment, str, Seat]] = {}
         self._backends: dict[str, Backend] = {}

@@ -10,12 +10,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from fleetsight.errors import Error
 from fleetsight.serve.queueing.lane import Lane, Seat
 from fleetsight.serve.scaling.rule import ScalingRule
 from fleetsight.serve.scaling.spread import Elastic, Steering
 from fleetsight.serve.tier.plan import Variant
-from fleetsight.serve.tier.router import Router, Target
+from fleetsight.serve.tier.router import Goal, Router
 
 SAMPLE_S = 1.0
 """With samples of a second a step is answered after two or three (reference N7: within 5 s)."""
@@ -108,8 +107,8 @@ class Scaler:
     def _aim(self, one: Variant, wanted: int, *, rate_hz: float) -> None:
         """Note what is wanted, and that it changed."""
         key = (one.model, one.variant)
-        before = self._router.targets[key].wanted if key in self._router.targets else one.replicas
-        self._router.targets[key] = Target(wanted, one.replicas, one.replicas_max)
+        before = self._router.goals[key].wanted if key in self._router.goals else one.replicas
+        self._router.goals[key] = Goal(wanted, one.replicas, one.replicas_max)
         self._router.meter.scaled(*key, wanted=wanted, before=before)
         if wanted != before:
             asked = {"variant": one.variant, "replicas": f"{before} to {wanted}", "rate": f"{rate_hz:.1f} Hz"}
@@ -141,8 +140,8 @@ class Scaler:
     async def _grow(self, one: Variant) -> None:
         try:
             await self._placer.grow(one)
-        except Error as error:
-            LOG.error("a replica could not start model=%s variant=%s reason=%s", one.model, one.variant, error)
+        except Exception as error:  # whatever an engine raises when it is loaded
+            LOG.exception("a replica could not start model=%s variant=%s", one.model, one.variant)
             self._resting[one.model, one.variant] = time.monotonic() + AGAIN_S
             asked = {"variant": one.variant, "because": str(error)}
             self._router.scalings.note(one.model, "failed to grow", asked=asked)

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fleetsight.errors import Error
 from fleetsight.serve.engine.source import Source
 from fleetsight.serve.queueing.batching import useful_batch
 from fleetsight.serve.queueing.deployment import Deployment
@@ -108,11 +107,13 @@ class Service:
             Error: it cannot start; it is gone again.
         """
         backend = self._attach(variant)
+        is_warm = False
         try:
             await backend.start(self.router)
-        except Error:
-            await self.shrink(backend.name)
-            raise
+            is_warm = True
+        finally:
+            if not is_warm:
+                await self.shrink(backend.name)
 
     async def shrink(self, name: str) -> None:
         """End a replica.
