@@ -24,12 +24,12 @@ from measure_rivals import Gun, await_answer, jpegs_in
 from record import RESULTS, hardware
 
 from fleetsight.accel.measure.prices import Prices, usd_per_million
-from fleetsight.fleet.planning.autoscale import ScalingRule, ScalingState, decide
 from fleetsight.serve.load.line import Payload
 from fleetsight.serve.load.processes import Generators
 from fleetsight.serve.load.trial import Load, LoadPlan, run_trial
 from fleetsight.serve.load.virtual import VirtualServer, predicted_knee_hz
 from fleetsight.serve.profile import Profile
+from fleetsight.serve.scaling.rule import ScalingRule, ScalingState, decide
 
 INSTANCE = "c7i.xlarge"  # two cores, as the machine that measures
 STEP_RATE_HZ = 100.0

@@ -91,6 +91,15 @@ def test_whatever_decides_the_artifact_is_in_its_key(source: Source, change: dic
     assert key(**change) != key()
 
 
+def test_other_calibration_data_of_the_same_length_is_another_artifact(source: Source) -> None:
+    def key(value: float) -> str:
+        data = ((np.full(source.example[0].shape, value, dtype=np.float32),),)
+        return key_of(source, "onnxruntime", options=Options(precision="int8", calibration=data), gates=gates())
+
+    assert key(0.0) == key(0.0)
+    assert key(0.0) != key(1.0)
+
+
 def test_another_compiler_or_chip_is_another_artifact(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = key_of(source, "onnxruntime", options=Options(), gates=gates())
     with monkeypatch.context() as patch:

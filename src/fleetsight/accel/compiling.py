@@ -8,14 +8,17 @@ compiler works without its chip (Neuron), the artifact may be kept unproved if t
 is compiled again, or named with --prove, where the chip is.
 """
 
+import hashlib
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache as once
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fleetsight.accel.artifacts.artifact import Artifact
 from fleetsight.accel.artifacts.cache import ArtifactCache, artifact_key
@@ -25,7 +28,7 @@ from fleetsight.accel.choose import target_module, why_not_compile
 from fleetsight.accel.licence import refuse_restricted
 from fleetsight.accel.proving.parity import GateError, Gates, Parity, compare
 from fleetsight.accel.proving.proof import hold_to_gates, prove, reference_of, why_unproved
-from fleetsight.accel.session import Session, TargetError
+from fleetsight.accel.session import Arrays, Session, TargetError
 from fleetsight.accel.sources.source import Source
 from fleetsight.accel.targets.options import Options
 
@@ -252,12 +255,20 @@ def key_of(source: Source, target: str, *, options: Options, gates: Gates) -> st
             "precision": options.precision,
             "batch": options.batch,
             "flags": dict(options.flags),
-            "calibration": len(options.calibration),
+            "calibration": _digest(options.calibration),
             "guarded": options.accuracy is not None,
             "gates": dict(gates.limits),
-            "data": gates.pictures.sha256 if source.prepare is not None else len(gates.inputs),
+            "data": gates.pictures.sha256 if source.prepare is not None else _digest(gates.inputs),
         }
     )
+
+
+def _digest(inputs: Sequence[Arrays]) -> str:
+    """Tell one set of inputs from another; "" for none."""
+    content = hashlib.sha256()
+    for port in (port for entry in inputs for port in entry):
+        content.update(f"{port.dtype} {port.shape} ".encode() + np.ascontiguousarray(port).tobytes())
+    return content.hexdigest() if inputs else ""
 
 
 def describe(

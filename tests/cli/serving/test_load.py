@@ -38,7 +38,6 @@ def test_a_load_test_finds_a_knee_and_writes_profile_and_pictures(tmp_path: Path
     assert profile.usd_per_hour > 0
     assert len(found["curve"]) == 7
     assert {"offered_hz", "good_hz", "p50_ms", "p99_ms", "rejected", "failed"} <= set(found["curve"][0])
-    assert found["curve"][-1]["rejected"] > 0
     assert [cell["label"] for cell in found["grid"]] == ["as is-1", "as is-2"]
     assert sorted(path.name for path in plots.iterdir()) == ["grid.svg", "grid_latency.svg", "latency.svg"]
     for path in plots.iterdir():

@@ -7,6 +7,7 @@ import resource
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 from fleetsight.serve.engine.picture import sample_jpeg
 from fleetsight.serve.http import exchange as exchange_module
-from fleetsight.serve.http import server as server_module
+from fleetsight.serve.http import head_limit
 from fleetsight.serve.http.exchange import BODY_BYTES_MAX, Exchange, Memory
 from fleetsight.serve.http.frames import Frames
 from fleetsight.serve.http.head import DEADLINE_MS_MAX
@@ -120,9 +121,52 @@ def test_a_body_that_does_not_come_is_408(service: Running, monkeypatch: pytest.
 
 
 def test_a_head_that_does_not_come_ends_the_connection(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "HEAD_S", 0.2)
+    monkeypatch.setattr(head_limit, "HEAD_S", 0.2)
     with service.connect() as connection:
         connection.sendall(b"POST /v1/models/m/infer HTTP/1.1\r\nX-A: ")
+        assert read_answer(connection)[0] == 0
+
+
+def test_the_rest_of_a_refused_body_is_let_in_and_the_connection_is_kept(service: Running) -> None:
+    body = bytes(300_000)
+    refused = request_bytes("/v1/models/stranger/infer", body, Connection="keep-alive")
+    with service.connect() as connection:
+        connection.sendall(refused[: -len(body)])
+        assert read_answer(connection)[0] == 404  # by its head
+        for at in range(0, len(body), 20_000):
+            connection.sendall(body[at : at + 20_000])
+            time.sleep(0.002)
+        connection.sendall(request_bytes(PATH, JPEG, Connection="keep-alive"))
+        assert read_answer(connection)[0] == 200
+
+
+def test_the_rest_of_a_refused_body_that_does_not_come_ends_the_connection(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head_limit, "HEAD_S", 0.3)
+    refused = request_bytes("/v1/models/stranger/infer", bytes(100_000), Connection="keep-alive")
+    with service.connect() as connection:
+        connection.sendall(refused[:-100_000])
+        assert read_answer(connection)[0] == 404
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                connection.sendall(b"drip")
+                time.sleep(0.02)
+            pytest.fail("a body was dripped in for two seconds")
+
+
+def test_the_head_after_a_refused_body_has_its_own_time(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head_limit, "HEAD_S", 0.2)
+    body = bytes(100_000)
+    refused = request_bytes("/v1/models/stranger/infer", body, Connection="keep-alive")
+    with service.connect() as connection:
+        connection.sendall(refused[: -len(body)])
+        assert read_answer(connection)[0] == 404
+        connection.sendall(body)
+        time.sleep(0.4)  # idle, which is allowed
+        connection.sendall(request_bytes(PATH, JPEG, Connection="keep-alive"))
+        assert read_answer(connection)[0] == 200
+        connection.sendall(b"POST /v1/mod")
         assert read_answer(connection)[0] == 0
 
 

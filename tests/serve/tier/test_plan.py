@@ -26,6 +26,18 @@ def test_variants_have_targets_prices_and_counts() -> None:
     assert (other.target, other.usd_per_hour, other.replicas) == ("onnxruntime", 0.0, 1)
 
 
+def test_replicas_may_come_and_go_between_two_counts() -> None:
+    one, other = from_words("shelf=openvino@0.17x1..4,onnxruntimex3")
+    assert (one.target, one.replicas, one.replicas_max, one.is_elastic) == ("openvino", 1, 4, True)
+    assert (other.target, other.replicas, other.replicas_max, other.is_elastic) == ("onnxruntime", 3, 0, False)
+
+
+def test_only_who_runs_a_replica_starts_another() -> None:
+    with pytest.raises(PlanError, match="somebody else runs tcp:far:1") as raised:
+        Variant("m", "cpu", "sleep:1", replicas_max=2, address="tcp:far:1")
+    assert "replicas_max" in str(raised.value.hint)
+
+
 def test_stand_ins_have_variants_of_any_name() -> None:
     [one] = from_words("sleep:20=fast@1.5")
     assert (one.model, one.variant, one.source, one.target, one.usd_per_hour) == (
@@ -37,7 +49,9 @@ def test_stand_ins_have_variants_of_any_name() -> None:
     )
 
 
-@pytest.mark.parametrize("words", ["m=", "m=a@x", "m=a@-1", "m=@1", "m=ax0", "a b", "m=ax99999"])
+@pytest.mark.parametrize(
+    "words", ["m=", "m=a@x", "m=a@-1", "m=@1", "m=ax0", "m=ax4..1", "m=ax1..99", "a b", "m=ax99999"]
+)
 def test_words_that_make_no_sense_are_refused(words: str) -> None:
     if words == "m=":
         assert from_words(words) == from_words("m")

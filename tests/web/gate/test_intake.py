@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from fleetsight.serve.http import head_limit
 from fleetsight.web.gate import patient_protocol
 from fleetsight.web.gate.intake import Patience
 from tests.web.world import World, heartbeat, make_world, serving
@@ -23,7 +24,7 @@ HEAD = b"POST /v1/enrolments HTTP/1.1\r\nHost: x\r\nContent-Type: application/js
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[World, int]]:
     """A real server with little patience."""
-    monkeypatch.setattr(patient_protocol, "HEAD_S", PATIENCE.pause_s)
+    monkeypatch.setattr(head_limit, "HEAD_S", PATIENCE.pause_s)
     world = make_world(tmp_path, patience=PATIENCE)
     with serving(world) as port:
         yield world, port

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 switch_app = typer.Typer()
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-MODEL_HELP = "A model by name or folder, with its variants if there are several: NAME=openvino@0.17x2,onnxruntime@0.10."
+MODEL_HELP = (
+    "A model by name or folder, with its variants if there are several: NAME=openvino@0.17x1..4,onnxruntime@0.10. "
+    "@ is dollars an hour of one replica, x how many; with x1..4 they come and go with the rate of requests."
+)
 
 
 @serve_group.command("models")

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetsight.fleet.planning.autoscale import ScalingRule, ScalingState, decide
 from fleetsight.fleet.planning.demand import Demand
 from fleetsight.fleet.planning.mix import HEADROOM, Mix, cheapest_mix, only_mix
 from fleetsight.fleet.planning.offers import Offer
+from fleetsight.serve.scaling.rule import ScalingRule, ScalingState, decide
 
 OSCILLATION_S = 600.0
 """A change of direction within ten minutes is an oscillation (N7 of the serving reference)."""

@@ -7,6 +7,7 @@ from fleetsight.serve.http.control import Control
 from fleetsight.serve.http.exchange import Exchange, Gone, Memory, Receive, Scope, Send
 from fleetsight.serve.http.frames import Frames
 from fleetsight.serve.http.oip import Oip
+from fleetsight.serve.http.status import Status
 from fleetsight.serve.http.stream import Streams
 from fleetsight.serve.tier.meter import CONTENT_TYPE
 from fleetsight.serve.tier.router import Router
@@ -29,6 +30,7 @@ class App:
         self._streams = Streams(router, memory)
         self._oip = Oip(router, memory)
         self.control = Control(router, control_token)
+        self._status = Status(router, self.control)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -61,6 +63,9 @@ class App:
             await self._open_inference(exchange, parts[2:])
         elif exchange.path == "/metrics" and exchange.method == "GET":
             await exchange.reply(200, self._router.meter.exposition(), kind=CONTENT_TYPE.encode())
+        elif exchange.path.startswith("/status") and exchange.method == "GET":
+            if not await self._status.show(exchange, exchange.path.removeprefix("/status")):
+                await self._nowhere(exchange)
         else:
             await self._nowhere(exchange)
 

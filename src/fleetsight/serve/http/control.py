@@ -4,15 +4,19 @@
 ``PUT …/switch`` ``{"variant"}`` · ``PUT …/trial`` ``{"candidate", "mode", "percent", "agreement_min", "pairs_min"}`` · ``DELETE …/trial`` ·
 ``PUT …/drain`` ``{"variant", "drain"}`` · ``POST …/reload`` ``{"variant", "source", "version"}``.
 
-Whoever may call it decides who answers cameras, so it asks for a token; without one it listens to this machine only.
+Whoever may call it decides who answers cameras, so it asks for a token; without one it listens to this machine only. A browser shows the token
+as a password, and then sends it for whoever asks: a change that another site's page asked for is refused.
 """
 
+import base64
+import binascii
 import hmac
 import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlsplit
 
 from fleetsight.errors import Error
 from fleetsight.serve.http.exchange import Exchange
@@ -23,8 +27,8 @@ from fleetsight.serve.queueing.trial import Gate, Mode, Trial
 from fleetsight.serve.tier.router import Router
 
 BODY_BYTES_MAX = 64 * 1024
-HISTORY_MAX = 50
 NEAR = ("127.0.0.1", "::1", "")
+NEAR_NAMES = ("127.0.0.1", "::1", "localhost")
 
 
 class ControlError(Error):
@@ -44,15 +48,26 @@ class Control:
     def __init__(self, router: Router, token: str = "") -> None:
         self._router = router
         self._token = token
-        self._history: list[dict[str, Any]] = []
 
     def may(self, exchange: Exchange) -> bool:
         """Whether the caller may control."""
         if self._token:
-            shown = exchange.header(b"authorization").removeprefix("Bearer ")
-            return hmac.compare_digest(shown.encode(), self._token.encode())
+            return hmac.compare_digest(_shown(exchange.header(b"authorization")).encode(), self._token.encode())
         client = exchange.scope.get("client")
         return (client[0] if client else "") in NEAR
+
+    def is_own(self, exchange: Exchange) -> bool:
+        """Whether a change was asked for by a program or by our own page, not by a page of somebody else in an operator's browser."""
+        origin = exchange.header(b"origin")
+        if not origin:  # browsers name it with every request that is no GET
+            return True
+        try:
+            parts = urlsplit(origin)
+            is_near = parts.hostname in NEAR_NAMES
+        except ValueError:
+            return False
+        # Without a token the name has to be this machine's: a stranger's name may resolve to it.
+        return parts.netloc == exchange.header(b"host") and bool(self._token or is_near)
 
     async def handle(self, exchange: Exchange, model: str, *, verb: str) -> None:
         """Answer one call.
@@ -73,6 +88,9 @@ class Control:
             found = self.seen() if deployment is None else describe(deployment, time.monotonic_ns())
             await exchange.tell(found)
             return
+        if not self.is_own(exchange):
+            await _fault(exchange, 403, "control_denied", "a page of another site asked for this")
+            return
         if deployment is None:
             await _fault(exchange, 405, "serve_control", "only GET is possible here")
             return
@@ -87,7 +105,8 @@ class Control:
         """Every pool, and what was changed lately."""
         now_ns = time.monotonic_ns()
         models = [describe(deployment, now_ns) for deployment in self._router.deployments.values()]
-        return {"models": models, "history": self._history}
+        changed = {"history": self._router.history.entries(), "scalings": self._router.scalings.entries()}
+        return {"models": models, **changed}
 
     async def _change(self, exchange: Exchange, deployment: Deployment, verb: str) -> dict[str, Any]:
         body = await exchange.body(bytes_max=BODY_BYTES_MAX)
@@ -102,18 +121,15 @@ class Control:
         else:
             raise ControlError(f"{exchange.method} {verb!r} is no change", hint="PUT split, switch, trial or drain")
         took_ms = (time.monotonic_ns() - begin_ns) / 1e6
-        entry = {"at_unix_s": round(time.time(), 3), "model": deployment.model, "change": verb, "asked": dict(asked)}
-        self._history = [*self._history[-HISTORY_MAX + 1 :], entry]
+        self._router.history.note(deployment.model, verb, asked=asked)
         return describe(deployment, time.monotonic_ns()) | {"took_ms": round(took_ms, 3)}
 
     async def _reload(self, deployment: Deployment, asked: Mapping[str, Any]) -> None:
-        lane = deployment.lane(_text(asked, "variant"))
-        version = _text(asked, "version")
+        variant, version = _text(asked, "variant"), _text(asked, "version")
         source = asked.get("source", "")
         if not isinstance(source, str):
             raise ControlError("source must be a text")
-        for name in lane.seats:  # one after the other, so that all but one always work at full speed
-            await self._router.backends()[name].reload(source, version)
+        await self._router.reload(deployment, variant, source=source, version=version)
 
 
 def describe(deployment: Deployment, now_ns: int) -> dict[str, Any]:
@@ -209,6 +225,17 @@ CHANGES: Mapping[tuple[str, str], Callable[[Deployment, Mapping[str, Any]], None
     ("DELETE", "trial"): _end_trial,
     ("PUT", "drain"): _drain,
 }
+
+
+def _shown(authorization: str) -> str:
+    """The token that a caller shows: a program as it is, a browser as a password."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return authorization.removeprefix("Bearer ")
+    try:
+        return base64.b64decode(value, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def _asked(body: bytes | bytearray) -> Mapping[str, Any]:

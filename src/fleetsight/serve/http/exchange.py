@@ -165,9 +165,9 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
-    async def tell(self, told: Any, *, status: int = 200) -> None:
+    async def tell(self, told: Any, *, status: int = 200, extra: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Send a JSON value."""
-        await self.reply(status, json.dumps(told).encode())
+        await self.reply(status, json.dumps(told).encode(), extra=extra)
 
     async def refuse(self, refusal: Refusal, *, unread: bool = False) -> None:
         """Send a refusal.

@@ -2,19 +2,15 @@
 
 import asyncio
 import socket
-from typing import Any
 
 import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fleetsight.serve.http.app import App
+from fleetsight.serve.http.head_limit import HeadLimit
 from fleetsight.serve.tier.service import Service
 
-HEAD_S = 10.0
-"""From the connection, or the first byte of a request, to the end of its head."""
-HEAD_BYTES_MAX = 64 * 1024
-"""Of all headers together, as h11 has it; a camera's are under 1 kB."""
 CONNECTIONS_MAX = 4096
 """Connections, not requests: a fleet of cameras is mostly idle keep-alives. What is worked on is bounded by admission."""
 KEEP_ALIVE_S = 120
@@ -22,47 +18,21 @@ GRACE_S = 5
 BACKLOG = 2048
 
 
-class Protocol(HttpToolsProtocol):
-    """One connection; closed when the head of a request takes longer than `HEAD_S` or more than `HEAD_BYTES_MAX`."""
+class Protocol(HeadLimit, HttpToolsProtocol):
+    """One connection."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._head: asyncio.TimerHandle | None = None
-        self._head_bytes = 0
+    _is_in_body = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        connection = transport.get_extra_info("socket")
-        if connection is not None and connection.family != socket.AF_UNIX:
-            # asyncio does this only for sockets that name their protocol, which those of a handed-over listener do not: 40 ms an answer
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._head = self.loop.call_later(HEAD_S, self._cut_off)
+    def is_in_body(self) -> bool:
+        return self._is_in_body
 
-    def data_received(self, data: bytes) -> None:
-        if self._head is None and self.timeout_keep_alive_task is not None:  # the next request on a kept connection
-            self._head = self.loop.call_later(HEAD_S, self._cut_off)
-        before = self.cycle
-        super().data_received(data)
-        if self.cycle is not before:
-            self._head_came()
-        elif self._head is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX:
-                self._cut_off()
+    def on_headers_complete(self) -> None:
+        self._is_in_body = True
+        super().on_headers_complete()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._head_came()
-        super().connection_lost(exc)
-
-    def _head_came(self) -> None:
-        self._head_bytes = 0
-        if self._head is not None:
-            self._head.cancel()
-            self._head = None
-
-    def _cut_off(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.close()
+    def on_message_complete(self) -> None:
+        self._is_in_body = False
+        super().on_message_complete()
 
 
 class Server:

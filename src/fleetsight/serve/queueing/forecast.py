@@ -5,6 +5,7 @@ throttles or a neighbour that takes half the machine is seen within a dozen batc
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 WEIGHT = 0.125
 """Share of a new observation in the factor (Jacobson 1988: 1/8)."""
@@ -14,6 +15,9 @@ CAUTION = 2.0
 """Mean deviations added to the factor for promises; for a normal spread 2 mean deviations are 1.6 sigma, one batch in 20 is slower."""
 FACTOR_MIN, FACTOR_MAX = 0.1, 10.0
 """A single observation further off than this is a fault (a hang, a clock) and counts as this much."""
+CURVE_SIZE = 512
+"""Points of a curve that are kept: every batch there is (`BATCH_MAX` of a plan is 256). Admission asks several times for each request, also for
+those that it refuses."""
 
 Curve = Callable[[int], float]
 
@@ -47,7 +51,7 @@ class Forecast:
     """
 
     def __init__(self, curve: Curve) -> None:
-        self._curve = curve
+        self._curve: Curve = lru_cache(maxsize=CURVE_SIZE)(curve)
         self.factor = 1.0
         self.deviation = 0.0
 

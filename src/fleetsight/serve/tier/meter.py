@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from fleetsight.serve.queueing.deployment import Deployment
 from fleetsight.serve.queueing.request import SECOND_NS, Answer, Outcome, Reason, Request, Times
+from fleetsight.serve.tier.recent import Recent
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -24,9 +25,13 @@ class Meter:
 
     Args:
         is_on: False counts nothing: to measure what counting costs (reference N10).
+
+    Attributes:
+        recent: the last minute.
     """
 
     def __init__(self, *, is_on: bool = True) -> None:
+        self.recent = Recent()
         self.registry = CollectorRegistry(auto_describe=False)
         self._is_on = is_on
         self._children: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
@@ -43,6 +48,13 @@ class Meter:
         self._ratio = make("service_time_ratio", "Actual by predicted time.", "model", "variant", buckets=RATIOS)
         self._retries = self._counter("redispatched", "Requests handed to a second backend.", "model")
         self._deaths = self._counter("backend_deaths", "Backends that died or were ended.", "model", "variant")
+        self._scalings = self._counter("scalings", "Decisions about replicas.", "model", "variant", "direction")
+        self._wanted = Gauge(
+            "fleetsight_serve_replicas_wanted",
+            "Replicas that there should be, where they are scaled.",
+            ["model", "variant"],
+            registry=self.registry,
+        )
         self._agreement = Gauge(
             "fleetsight_serve_trial_agreement_ratio",
             "Mean agreement of the candidate.",
@@ -79,13 +91,18 @@ class Meter:
             found[0].inc()
             if is_answer:
                 found[1].observe(seconds)
-        if not isinstance(outcome, Answer):
+        if isinstance(outcome, Answer):
+            self.recent.answered(request.model, outcome.variant, seconds=seconds)
+        else:
             self.refused(request.model, outcome.reason)
 
     def refused(self, model: str, reason: Reason) -> None:
         """Count a refusal, also one before there was a whole request."""
         if self._is_on:
-            self._refused.labels("" if reason is Reason.UNKNOWN_MODEL else model, reason.word).inc()
+            known = "" if reason is Reason.UNKNOWN_MODEL else model
+            self._refused.labels(known, reason.word).inc()
+            if known:
+                self.recent.refused(known, reason)
 
     def served(self, model: str, variant: str, *, times: Times, predicted_ms: float) -> None:
         """Note where the time of an answer went."""
@@ -108,6 +125,12 @@ class Meter:
     def died(self, model: str, variant: str) -> None:
         """Count a death."""
         self._deaths.labels(model, variant).inc()
+
+    def scaled(self, model: str, variant: str, *, wanted: int, before: int) -> None:
+        """Note how many replicas there should be."""
+        self._wanted.labels(model, variant).set(wanted)
+        if wanted != before:
+            self._scalings.labels(model, variant, "up" if wanted > before else "down").inc()
 
     def compared(self, model: str, candidate: str, *, mean: float) -> None:
         """Note how far a candidate agrees."""

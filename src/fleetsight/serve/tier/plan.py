@@ -1,6 +1,7 @@
 """What should be served: models, their variants, and where each variant runs. Read from the command line or from one TOML file."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -13,6 +14,7 @@ from fleetsight.serve.profile import Profile
 BATCH_MAX = 256
 REPLICAS_MAX = 64
 STREAMS_MAX = 64
+COUNTED = re.compile(r"(.*)x(\d+)(?:\.\.(\d+))?")
 
 
 class PlanError(Error):
@@ -31,7 +33,8 @@ class Variant:
         source: where the engine comes from (`fleetsight.serve.engine.source`).
         target: chip and run time of a portable model.
         usd_per_hour: of one replica; what the router compares.
-        replicas: how many.
+        replicas: how many; when they are scaled, the fewest.
+        replicas_max: the most when they are scaled by the rate of requests; 0: always `replicas`.
         batch_max: most frames of one batch; what pays is measured at start.
         streams: batches at once in one replica.
         threads: most threads of one batch; 0: every core.
@@ -46,6 +49,7 @@ class Variant:
     target: str = "auto"
     usd_per_hour: float = 0.0
     replicas: int = 1
+    replicas_max: int = 0
     batch_max: int = 1
     streams: int = 1
     threads: int = 0
@@ -57,11 +61,22 @@ class Variant:
         for name, high in (("replicas", REPLICAS_MAX), ("batch_max", BATCH_MAX), ("streams", STREAMS_MAX)):
             if not 1 <= getattr(self, name) <= high:
                 raise PlanError(f"{self.model}/{self.variant}: {name} is {getattr(self, name)}, expected 1 to {high}")
+        if self.replicas_max and not self.replicas <= self.replicas_max <= REPLICAS_MAX:
+            said = f"replicas_max is {self.replicas_max}, expected {self.replicas} to {REPLICAS_MAX}"
+            raise PlanError(f"{self.model}/{self.variant}: {said}", hint="write x1..4 for one to four")
+        if self.is_elastic and self.address:
+            hint = "leave out replicas_max: only who runs a replica can start another"
+            raise PlanError(f"{self.model}/{self.variant}: somebody else runs {self.address}", hint=hint)
         for name in (self.model, self.variant):
             if not name or not all(sign.isalnum() or sign in "._-" for sign in name):
                 raise PlanError(f"{name!r} is no name", hint="letters, digits, dot, dash and underscore")
         if not self.usd_per_hour >= 0:
             raise PlanError(f"{self.model}/{self.variant}: usd_per_hour is {self.usd_per_hour}, expected >= 0")
+
+    @property
+    def is_elastic(self) -> bool:
+        """Whether replicas come and go with the rate of requests."""
+        return self.replicas_max > self.replicas
 
     def read_profile(self) -> Profile | None:
         """What was measured before; None when nothing was."""
@@ -69,7 +84,7 @@ class Variant:
 
 
 def from_words(words: str, name_of: Mapping[str, str] | None = None) -> list[Variant]:
-    """Read ``NAME-OR-FOLDER[=VARIANT,...]``, where a variant is a target, with ``@DOLLARS`` an hour and ``xREPLICAS`` if wanted.
+    """Read ``NAME-OR-FOLDER[=VARIANT,...]``, where a variant is a target, with ``@DOLLARS`` an hour and ``xREPLICAS`` or ``xMIN..MAX`` if wanted.
 
     Args:
         words: as given on the command line, such as ``cooler-detector=openvino@0.17x2,onnxruntime``.
@@ -86,15 +101,18 @@ def from_words(words: str, name_of: Mapping[str, str] | None = None) -> list[Var
     model = (name_of or {}).get(text) or Source(text).model_name()
     variants = []
     for word in listed.split(",") if listed else ["auto"]:
-        rest, _, count = (
-            word.rpartition("x") if word.rpartition("x")[2].isdecimal() and "x" in word else (word, "", "1")
-        )
+        counted = COUNTED.fullmatch(word)
+        rest, least, most = counted.groups() if counted else (word, "1", None)
         target, _, dollars = rest.partition("@")
         try:
-            variant = Variant(model, target, text, usd_per_hour=float(dollars or 0), replicas=int(count))
+            usd_per_hour, counts = float(dollars or 0), (int(least), int(most or 0))
+            variant = Variant(
+                model, target, text, usd_per_hour=usd_per_hour, replicas=counts[0], replicas_max=counts[1]
+            )
         except ValueError as error:
             raise PlanError(
-                f"{word!r} is no variant", hint="write TARGET, TARGET@DOLLARS or TARGET@DOLLARSxREPLICAS"
+                f"{word!r} is no variant",
+                hint="write TARGET, TARGET@DOLLARS, TARGET@DOLLARSxREPLICAS or TARGET@DOLLARSxMIN..MAX",
             ) from error
         variants.append(replace(variant, target=target if ":" not in text else "auto"))
     return variants

@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from fleetsight.serve.queueing.agreement import agreement
 from fleetsight.serve.queueing.deployment import EXPIRED, Deployment
@@ -17,6 +18,7 @@ from fleetsight.serve.queueing.lane import Seat
 from fleetsight.serve.queueing.request import MS_NS, Answer, Outcome, Priority, Reason, Refusal, Request
 from fleetsight.serve.replica.replica import Facts
 from fleetsight.serve.tier.backend import Backend
+from fleetsight.serve.tier.history import History
 from fleetsight.serve.tier.meter import Meter
 from fleetsight.serve.tier.once import Once
 
@@ -31,6 +33,21 @@ COPIES_MAX = 64
 LOG = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Goal:
+    """How many replicas of a variant there should be.
+
+    Attributes:
+        wanted: now.
+        least: always.
+        most: at most.
+    """
+
+    wanted: int
+    least: int
+    most: int
+
+
 class Router:
     """Routes requests of every model.
 
@@ -38,6 +55,11 @@ class Router:
         deployments: by model.
         meter: counts what happens.
         fixed: models and variants whose forecast comes from a profile; others take what their first backend measured.
+
+    Attributes:
+        history: what operators changed.
+        scalings: what was decided about replicas.
+        goals: replicas that are wanted, by model and variant, where they are scaled.
     """
 
     def __init__(
@@ -45,12 +67,16 @@ class Router:
     ) -> None:
         self.deployments = {deployment.model: deployment for deployment in deployments}
         self.meter = meter
+        self.history = History()
+        self.scalings = History()
+        self.goals: dict[tuple[str, str], Goal] = {}
         self._fixed = set(fixed)
         self._places: dict[str, tuple[Deployment, str, Seat]] = {}
         self._backends: dict[str, Backend] = {}
         self._waiting: dict[int, tuple[Request, asyncio.Future[Outcome]]] = {}
         self._number = 0
         self._once = Once()
+        self._reloaded: dict[tuple[str, str], tuple[str, str]] = {}
         self._copies: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.Task[None] | None = None
 
@@ -60,6 +86,40 @@ class Router:
         self._places[backend.name] = (deployment, variant, seat)
         self._backends[backend.name] = backend
         deployment.lanes[variant].seats[backend.name] = seat
+
+    def detach(self, name: str) -> None:
+        """Forget a backend that was stopped.
+
+        Args:
+            name: of the backend; it holds nothing any more.
+        """
+        deployment, variant, _ = self._places.pop(name)
+        del self._backends[name]
+        del deployment.lanes[variant].seats[name]
+
+    async def reload(self, deployment: Deployment, variant: str, *, source: str, version: str) -> None:
+        """Load another model into every backend of a variant, one after the other, so that all but one always work at full speed.
+
+        Args:
+            deployment: the model.
+            variant: its name.
+            source: of the engine; empty: the same again.
+            version: of the new model.
+
+        Raises:
+            VariantError: there is no such variant.
+            ReplicaError: a backend could not load it; it works on, and those before it are reloaded.
+        """
+        lane, done = deployment.lane(variant), set[str]()
+        while left := [name for name in lane.seats if name not in done]:
+            await self._backends[left[0]].reload(source, version)
+            done.add(left[0])
+        before, _ = self._reloaded.get((deployment.model, variant), ("", ""))
+        self._reloaded[deployment.model, variant] = (source or before, version)
+
+    def reloaded(self, model: str, variant: str) -> tuple[str, str] | None:
+        """Source and version that a variant was reloaded with, the source empty when it is the first; None when it never was."""
+        return self._reloaded.get((model, variant))
 
     def backends(self) -> Mapping[str, Backend]:
         """Every backend by name."""

@@ -20,7 +20,7 @@ POLL_S = 5
 """How often KEDA looks; its default of 30 s would decide too late (N7 of the serving reference)."""
 
 COOL_S = 600
-"""How long capacity stays after the rate fell: the memory of `fleetsight.fleet.planning.autoscale.ScalingRule`."""
+"""How long capacity stays after the rate fell: the memory of `fleetsight.serve.scaling.rule.ScalingRule`."""
 
 STARTUP_S = 600
 """A pod may load and warm up so long before it is killed."""

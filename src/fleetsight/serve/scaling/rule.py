@@ -1,13 +1,19 @@
 """When to scale: a pure rule, the same in the simulator and in a live fleet.
 
 The signal is the measured request rate. Up: as soon as two of three samples want it, so that samples of a second answer a step within
-three, and a single spike moves nothing. Down: only when the highest rate of the last minutes would still leave a margin. Between the two lies a band in which nothing happens; a rate that
-trembles within it cannot make the fleet oscillate.
+three, and a single spike moves nothing. Down: only when the highest rate of the last minutes would still leave a margin. Between the
+two lies a band in which nothing happens; a rate that trembles within it cannot make the fleet oscillate.
 """
 
 from dataclasses import dataclass, replace
 
-from fleetsight.fleet.planning.offers import PlanError
+from fleetsight.errors import Error
+
+
+class ScalingError(Error):
+    """A rule of scaling that makes no sense."""
+
+    code = "serve_scaling"
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,9 @@ class ScalingRule:
 
     def __post_init__(self) -> None:
         if not 0 < self.target_share < self.up_share <= 1 or not 0 < self.down_share < 1:
-            raise PlanError("a scaling rule needs 0 < target_share < up_share <= 1 and 0 < down_share < 1")
+            raise ScalingError("a scaling rule needs 0 < target_share < up_share <= 1 and 0 < down_share < 1")
         if self.up_samples < 1 or not 0 < self.bucket_s <= self.down_s or not 0 <= self.min_hz <= self.max_hz:
-            raise PlanError("a scaling rule needs samples, 0 < bucket_s <= down_s and 0 <= min_hz <= max_hz")
+            raise ScalingError("a scaling rule needs samples, 0 < bucket_s <= down_s and 0 <= min_hz <= max_hz")
 
 
 @dataclass(frozen=True)

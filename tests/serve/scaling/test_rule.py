@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetsight.fleet.planning.autoscale import ScalingRule, ScalingState, decide
-from fleetsight.fleet.planning.offers import PlanError
+from fleetsight.serve.scaling.rule import ScalingError, ScalingRule, ScalingState, decide
 
 RULE = ScalingRule()
 
@@ -65,5 +64,5 @@ def test_capacity_stays_between_its_limits() -> None:
     "values", [{"target_share": 0.9}, {"up_samples": 0}, {"bucket_s": 0.0}, {"min_hz": 2.0, "max_hz": 1.0}]
 )
 def test_a_rule_that_contradicts_itself_is_refused(values: dict[str, float]) -> None:
-    with pytest.raises(PlanError, match="a scaling rule needs"):
+    with pytest.raises(ScalingError, match="a scaling rule needs"):
         ScalingRule(**values)  # type: ignore[arg-type]
